@@ -12,7 +12,8 @@ __all__ = ['OPTIMIZERS', 'TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Bat
            'project', 'save', 'load', 'Recipe', 'Method', 'method', 'Contrast', 'sample_rows', 'two_views', 'simclr',
            'barlow', 'vicreg', 'crossed', 'simsiam', 'byol', 'SlowCopy', 'image_and_table', 'paired', 'clip', 'supcon',
            'scarf', 'near', 'read_options', 'check_cohort', 'make_model', 'model_config', 'channel_statistics',
-           'model_rows', 'pretrain']
+           'model_rows', 'pretrain', 'plot_history', 'anonymous_mb', 'PeakMemory', 'Enough', 'Stopwatch', 'clocks',
+           'bare_step', 'step_rate', 'noise_cohort']
 
 # %% ../nbs/08_pretrain.ipynb #4938a22c
 import copy
@@ -466,7 +467,8 @@ def start(
     forward, optimizer = fabric.setup(_Objective(modules, objective), optimizer)
     return TrainState(modules, optimizer, fabric, forward, **counts)
 
-# %% ../nbs/08_pretrain.ipynb #b6b4e769
+# %% ../nbs/08_pretrain.ipynb #021f8855
+@torch.enable_grad()
 def run(
     state:TrainState, # at its beginning, or where a checkpoint left it
     source:Source, # what to read from
@@ -1210,7 +1212,7 @@ def model_rows(
     source = Source.of(cohort, model.transform, extra)
     return source if model.image is not None else Source(None, source.table, source.labels)
 
-# %% ../nbs/08_pretrain.ipynb #2380c52b
+# %% ../nbs/08_pretrain.ipynb #ddd6a520
 def pretrain(
     cohort:Cohort, # training participants
     val:Cohort|None=None, # other participants, only to watch (and to stop early with patience=)
@@ -1228,6 +1230,8 @@ def pretrain(
     recipe, settings = read_options(method=method, encoder=encoder, epochs=epochs, **options)
     names = check_cohort(cohort, recipe, columns)
     batch_size = settings.setdefault("batch_size", 128)
+    if recipe.patience is not None and val is None:
+        raise CohortError("patience= stops on the validation loss: give a val cohort as well")
     if len(cohort) < batch_size:
         raise CohortError(f"the cohort has {len(cohort)} participants, fewer than a batch of {batch_size}: give batch_size={max(2, len(cohort) // 2)} or less")
     model = make_model(cohort, recipe, names, seed)
@@ -1243,3 +1247,140 @@ def pretrain(
     settings["callbacks"] = [*callbacks, *settings.get("callbacks", ())]
     model.history = train(objective, source, objective, seed=seed, **settings)
     return model.eval()
+
+# %% ../nbs/08_pretrain.ipynb #c649df75
+def plot_history(
+    history:pd.DataFrame, # of a model, or of `train`
+    value:str="loss", # what to draw; with val_… beside it if it is there
+    ax:Axes|None=None, # axes to draw on
+) -> Axes: # the axes
+    "One value over the epochs: line for the training rows, dashes for the others."
+    ax = new_ax(ax)
+    ax.plot(history["epoch"] + 1, history[value], color=COLORS["joint"], label="training participants")
+    if f"val_{value}" in history:
+        ax.plot(history["epoch"] + 1, history[f"val_{value}"], "--", color=COLORS["joint"], label="others")
+    ax.set(xlabel="epoch", ylabel=value)
+    ax.legend()
+    return ax
+
+# %% ../nbs/08_pretrain.ipynb #ad299bc8
+def anonymous_mb() -> float|None: # megabytes; None where the system does not tell
+    "Memory that belongs to this process alone; mapped files do not count. Linux only."
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+class PeakMemory:
+    "The highest `anonymous_mb` since it was made, looked at fifty times a second by a thread."
+    def __init__(self):
+        self.peak, self.over = anonymous_mb(), threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def watch(self) -> None:
+        "Look, sleep."
+        while self.peak is not None and not self.over.wait(0.02):
+            self.peak = max(self.peak, anonymous_mb())
+
+    def stop(self) -> float|None: # megabytes
+        "The highest value."
+        self.over.set()
+        self.thread.join()
+        return self.peak
+
+# %% ../nbs/08_pretrain.ipynb #e9b8348f
+class Enough(Exception):
+    "Raised by a stopwatch that has seen enough."
+
+class Stopwatch:
+    "Times the loop and, in turns, the bare step on views that lie ready: forward, backward, update."
+    def __init__(self,
+        block:int=12, # steps in a row; the first two of each are not counted
+        rounds:int=3, # blocks of each kind
+    ):
+        self.block, self.rounds, self.bare = block, rounds, None
+        self.loop, self.alone, self.steps, self.memory = [], [], 0, PeakMemory()
+
+    def on_step(self, state:TrainState, batch:Batch, output:dict[str, Tensor]) -> None:
+        "The loop's step ends here; after a block of them, time as many bare steps."
+        now = clocks()
+        if self.steps % self.block >= 2:
+            self.loop.append([b - a for a, b in zip(self.mark, now)])
+        self.steps += 1
+        if self.steps % self.block == 0:
+            self.peak = self.peak if self.bare else self.memory.stop()
+            self.bare = self.bare or bare_step(state, batch)
+            times = [self.bare() for _ in range(self.block)]
+            self.alone += times[2:]
+        if self.steps == self.block * self.rounds:
+            raise Enough
+        self.mark = clocks()
+
+def clocks() -> tuple[float, float]: # seconds
+    "Wall clock, and processor time of all threads."
+    return time.perf_counter(), time.process_time()
+
+def bare_step(
+    state:TrainState, # of a run of `pretrain`
+    batch:Batch, # one of its batches
+) -> Callable: # makes a step, gives seconds on both clocks
+    "A copy of the run's networks and optimiser, with views and table of one batch made beforehand."
+    objective = copy.deepcopy(state.modules)
+    optimizer = make_optimizer(objective)
+    if batch.images is not None:
+        views = [objective.views(batch, k) for k in (1, 2)]
+        objective.views = lambda batch, number=1: views[number - 1]
+    if batch.table is not None:
+        objective.read = lambda batch: objective.model.table_head(objective.model.table(batch.table))
+
+    def step() -> list[float]:
+        start = clocks()
+        objective(batch, batch.rows, 0)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return [b - a for a, b in zip(start, clocks())]
+    return step
+
+# %% ../nbs/08_pretrain.ipynb #91a5df5e
+def step_rate(
+    cohort:Cohort, # with at least a batch of participants; its content does not matter
+    *,
+    block:int=12, # steps in a row
+    rounds:int=3, # blocks of each kind
+    **options:Any, # of `pretrain`: method, encoder, width, batch_size, augment, probe …
+) -> dict: # images_per_s, model_only_images_per_s, ratio, cpu_s_per_image, peak_anonymous_mb …
+    "Speed of the whole loop and of the bare step, medians of interleaved blocks; and the loop's memory. On the CPU."
+    batch_size = options.setdefault("batch_size", 128)
+    watch = Stopwatch(block, rounds)
+    try:
+        pretrain(cohort, epochs=math.ceil(block * rounds * batch_size / len(cohort)) + 1, callbacks=[watch], progress=False, device="cpu", **options)
+    except Enough:
+        pass
+    (wall, cpu), (alone, alone_cpu) = np.median(watch.loop, 0), np.median(watch.alone, 0)
+    images = len(cohort) / math.ceil(len(cohort) / batch_size)
+    return {"images_per_s": images / wall, "model_only_images_per_s": images / alone, "ratio": alone / wall,
+            "cpu_s_per_image": cpu / images, "model_only_cpu_s_per_image": alone_cpu / images, "cpu_ratio": alone_cpu / cpu,
+            "peak_anonymous_mb": watch.peak, "threads": torch.get_num_threads(), "n": len(cohort), "columns": len(cohort.columns),
+            "size": int(cohort.images.shape[2]), "batch_size": batch_size}
+
+# %% ../nbs/08_pretrain.ipynb #0aab195b
+def noise_cohort(
+    folder:str|Path, # where it is written, and from where it is mapped
+    n:int, # participants
+    *,
+    size:int=64, # side of the images, pixels
+    columns:int=100, # columns of the table
+    seed:int=0, # of the noise
+) -> Cohort: # images and table on disk
+    "A cohort of noise, to measure speed and memory with."
+    folder, rng = Path(folder), generator(seed, "noise cohort")
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, 3, size, size))
+    for part in row_chunks(n, 1024):
+        images[part] = rng.integers(0, 256, images[part].shape, dtype=np.uint8)
+    table = pd.DataFrame(rng.normal(size=(n, columns)).astype(np.float32), columns=[f"column{j}" for j in range(columns)],
+                         index=pd.RangeIndex(9000001, 9000001 + n, name="id"))
+    label = pd.DataFrame({"answer": (rng.random(n) < 0.5).astype(float)}, index=table.index)
+    return Cohort.load(Cohort(images, table, labels=label).save(folder))
