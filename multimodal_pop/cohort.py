@@ -16,7 +16,7 @@ __all__ = ['KINDS', 'NUMBERS', 'GOLDEN', 'CohortError', 'RowError', 'CohortWarni
            'assign_parts', 'identical_images', 'split_cohort', 'plot_balance', 'save_cohort', 'write_images',
            'load_cohort', 'open_images', 'TableTransform', 'chunks_of', 'Tally', 'encode_rows', 'dense_table']
 
-# %% ../nbs/01_cohort.ipynb #b3c96ca7
+# %% ../nbs/01_cohort.ipynb #b2c6694d
 import base64
 import difflib
 import hashlib
@@ -36,7 +36,6 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from PIL import Image
 from scipy.sparse import csr_array
-from scipy.stats import rankdata
 
 from .core import COLORS, generator, new_ax, read_json, suppress_small, write_atomic, write_json
 
@@ -461,7 +460,7 @@ def from_arrow(
         return column.chunk(0).to_numpy(zero_copy_only=False)
     return column.to_pandas().array if pa.types.is_dictionary(column.type) else column.to_numpy()
 
-# %% ../nbs/01_cohort.ipynb #666a8828
+# %% ../nbs/01_cohort.ipynb #54c18dc7
 class LazyTable:
     "Some rows of a table on disk. Cells are read when they are asked for."
 
@@ -479,9 +478,9 @@ class LazyTable:
     def __len__(self) -> int:
         return len(self.index)
 
-    def take(self, rows) -> "LazyTable": # some of the rows; nothing is read
+    def take(self, rows, index:pd.Index|None=None) -> "LazyTable": # some of the rows, with their ids if you have them; nothing is read
         here = np.arange(self.arrow.num_rows) if self.rows is None else self.rows
-        return LazyTable(self.arrow, self.index[rows], here[rows])
+        return LazyTable(self.arrow, self.index[rows] if index is None else index, here[rows])
 
     def select(self, names:Sequence[str]) -> "LazyTable": # some of the columns; nothing is read
         return LazyTable(self.arrow.select(list(names)), self.index, self.rows)
@@ -677,7 +676,7 @@ class Cohort:
     def load(folder:str|Path) -> "Cohort": # images and table stay on disk
         return load_cohort(folder)
 
-# %% ../nbs/01_cohort.ipynb #7f5b01ad
+# %% ../nbs/01_cohort.ipynb #acb63aec
 def row_numbers(
     rows:Any, # row numbers, slice or mask
     n:int, # how many rows there are
@@ -705,10 +704,10 @@ def take_people(
     rows, part = row_numbers(rows, len(cohort)), object.__new__(Cohort)
     part.__dict__.update(cohort.__dict__, info=dict(cohort.info), index=cohort.index[rows])
     for name in ("labels", "groups", "subject", "reports"):
-        value = getattr(cohort, name)
-        setattr(part, name, None if value is None else value.iloc[rows])
+        if (value := getattr(cohort, name)) is not None:
+            setattr(part, name, value.iloc[rows].set_axis(part.index, copy=False))
     part.images = None if cohort.images is None else take_rows(cohort.images, rows)
-    part._table = cohort._table.take(rows) if isinstance(cohort._table, LazyTable) else cohort._table.iloc[rows]
+    part._table = cohort._table.take(rows, part.index) if isinstance(cohort._table, LazyTable) else cohort._table.iloc[rows]
     part.truth = None if cohort.truth is None else cohort.truth[rows]
     return part
 
@@ -800,7 +799,7 @@ def binned_auc(
     by_value = auc_of_counts(every[..., :k], every[..., k:])
     return np.fmax(by_share, np.fmax(by_value, 1 - by_value))
 
-# %% ../nbs/01_cohort.ipynb #4c933a18
+# %% ../nbs/01_cohort.ipynb #ce39d529
 def binned_correlation(
     codes:np.ndarray, # (n, p) bin numbers; the last bin = missing
     y:np.ndarray, # (n,) a continuous label, NaN = missing
@@ -808,7 +807,7 @@ def binned_correlation(
 ) -> np.ndarray: # (p,) from 0 = nothing to 1 = all
     "How well each column's bins predict the label: √R² of bin averages, or rank correlation of the bins."
     known = ~np.isnan(y)
-    ranks = np.where(known, rankdata(y, nan_policy="omit") / known.sum() - 0.5, 0)
+    ranks = pd.Series(y).rank(pct=True).fillna(0.5).to_numpy() - 0.5
     moments = np.stack([known, ranks, ranks ** 2], axis=1).astype(float)
     learn, judge = (sum_by_bin(codes[start::2], moments[start::2], bins) for start in (0, 1))
     mean = learn[..., 1] / np.maximum(learn[..., 0], 1)
