@@ -10,10 +10,10 @@ __all__ = ['KINDS', 'NUMBERS', 'GOLDEN', 'CohortError', 'RowError', 'CohortWarni
            'from_arrow', 'LazyTable', 'frame_from', 'same_values', 'check_rows', 'take_labels', 'take_subject',
            'take_groups', 'take_reports', 'Cohort', 'row_numbers', 'take_people', 'select_columns', 'table_chunks',
            'check_channels', 'bin_columns', 'sum_by_bin', 'auc_of_counts', 'binned_auc', 'binned_correlation',
-           'moment_correlation', 'class_indicators', 'column_matrix', 'leak_scores', 'check_leaks', 'plot_leaks',
-           'column_findings', 'label_findings', 'one_sided', 'image_digests', 'image_findings', 'validate_cohort',
-           'describe', 'html_box', 'column_box', 'task_box', 'group_box', 'mean_image', 'strata', 'deal',
-           'assign_parts', 'identical_images', 'split_cohort', 'plot_balance', 'save_cohort', 'write_images',
+           'moment_correlation', 'class_indicators', 'column_matrix', 'leak_scores', 'check_constants', 'check_leaks',
+           'plot_leaks', 'column_findings', 'label_findings', 'one_sided', 'image_digests', 'image_findings',
+           'validate_cohort', 'describe', 'html_box', 'column_box', 'task_box', 'group_box', 'mean_image', 'strata',
+           'deal', 'assign_parts', 'identical_images', 'split_cohort', 'plot_balance', 'save_cohort', 'write_images',
            'load_cohort', 'open_images', 'TableTransform', 'chunks_of', 'Tally', 'encode_rows', 'dense_table']
 
 # %% ../nbs/01_cohort.ipynb #b2c6694d
@@ -293,7 +293,7 @@ def check_pixels(
     if bad and (bad := np.concatenate(bad)).any():
         raise CohortError(f"images: NaN or infinite pixels in {row_list(bad)}; mend these images or leave the rows out")
 
-# %% ../nbs/01_cohort.ipynb #68636960
+# %% ../nbs/01_cohort.ipynb #ce7922c9
 def check_names(
     names:Iterable, # column names
     what:str, # "table", "labels" or "groups"
@@ -320,8 +320,10 @@ def check_column(
         if (infinite := np.isinf(column_values(values))).any():
             raise CohortError(f"{where} is infinite in {row_list(infinite)}; set these cells missing")
     elif holds not in ("categorical", "empty", "string"):
-        odd = ~values.map(lambda v: isinstance(v, (int, float, np.number, np.bool_))).to_numpy(dtype=bool) & values.notna().to_numpy()
-        raise CohortError(f"{where} mixes numbers with something else in {row_list(odd)}; set these cells missing, then use .astype(float)")
+        number = values.map(lambda v: isinstance(v, (int, float, np.number, np.bool_))).to_numpy(dtype=bool)
+        odd = ~number & values.notna().to_numpy()
+        what = "mixes numbers with something else" if number.any() else "holds neither numbers nor text"
+        raise CohortError(f"{where} {what} in {row_list(odd)}; set these cells missing, then use .astype(float)")
     elif holds == "string" and values.nunique() > 10:
         number = pd.to_numeric(values, errors="coerce").notna() | values.isna()
         if values.notna().sum() / 2 < (number & values.notna()).sum() and not number.all():
@@ -418,7 +420,7 @@ def tidy_group(
     codes = np.nan_to_num(find_levels(data, levels), nan=-1).astype(int)
     return pd.Series(pd.Categorical.from_codes(codes, [f"{v:g}" for v in levels]), values.index, name=values.name)
 
-# %% ../nbs/01_cohort.ipynb #497dac21
+# %% ../nbs/01_cohort.ipynb #0e043fea
 def to_arrow(
     table:pd.DataFrame, # columns that a cohort may hold
 ) -> pa.Table: # missing numbers as NaN, texts and categories with nulls
@@ -450,7 +452,7 @@ def open_arrow(
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (pa.ArrowInvalid, OSError) as error:
-        raise CohortError(f"{path} is no Arrow file, or only part of one: save the cohort again") from error
+        raise CohortError(f"{Path(path).name} is no Arrow file, or only part of one: save the cohort again") from error
 
 def from_arrow(
     column:pa.ChunkedArray, # a column of an Arrow table
@@ -587,7 +589,7 @@ def take_reports(
         raise CohortError(f"reports: something else than text in {row_list(other)}")
     return reports
 
-# %% ../nbs/01_cohort.ipynb #15b1f70c
+# %% ../nbs/01_cohort.ipynb #a29941d2
 class Cohort:
     "People with an image, a row of a table, labels, a report and groups each, aligned by row. Raises `CohortError` if they can't be."
 
@@ -621,6 +623,7 @@ class Cohort:
         self.schema = infer_schema(self._table, **{name: v for name, v in given.items() if name not in self.labels})
         self.subject, self.groups = take_subject(subject, self.index), take_groups(groups, self.index)
         self.reports = take_reports(reports, self.index)
+        check_constants(self)
         check_leaks(self)
 
     def __len__(self) -> int:
@@ -711,7 +714,7 @@ def take_people(
     part.truth = None if cohort.truth is None else cohort.truth[rows]
     return part
 
-# %% ../nbs/01_cohort.ipynb #da493831
+# %% ../nbs/01_cohort.ipynb #1954dfcc
 def select_columns(
     cohort:Cohort, # p columns
     columns:Sequence[str], # which of them
@@ -722,7 +725,8 @@ def select_columns(
         raise CohortError(f"table: no column {name_list(unknown)}{nearest(unknown[0], cohort.columns)}")
     check_names(columns, "columns to select")
     part = object.__new__(Cohort)
-    table = cohort._table.select(columns) if isinstance(cohort._table, LazyTable) else cohort._table[columns]
+    lazy = isinstance(cohort._table, LazyTable)
+    table = pd.DataFrame(index=cohort.index) if not columns else cohort._table.select(columns) if lazy else cohort._table[columns]
     part.__dict__.update(cohort.__dict__, info=dict(cohort.info), schema=cohort.schema.only(columns), _table=table)
     return part
 
@@ -826,7 +830,7 @@ def moment_correlation(
     covariance, vx, vy = (s @ x) / size - mx * my, (n @ x ** 2) / size - mx ** 2, q.sum(1) / size - my ** 2
     return np.abs(covariance) / np.sqrt(np.maximum(vx * vy, 1e-12))
 
-# %% ../nbs/01_cohort.ipynb #6f18ca16
+# %% ../nbs/01_cohort.ipynb #b2d8cbee
 def class_indicators(
     cohort:Cohort, # with labels
 ) -> tuple[list[str], np.ndarray, np.ndarray]: # task of each indicator; (n, k) cases; (n, k) others
@@ -870,6 +874,15 @@ def leak_scores(
     scores = pd.concat(frames).dropna().sort_values("score", ascending=False, kind="stable")
     return scores.drop_duplicates(["column", "label"]).reset_index(drop=True)
 
+def check_constants(
+    cohort:Cohort, # newly made
+) -> None:
+    "Warn of columns that have one value in every row."
+    same = [name for name in cohort.columns if len(cohort) > 1 and len(pd.unique(column_values(cohort.column(name)))) == 1]
+    if same:
+        warnings.warn(f"column {name_list(same)} the same in all rows: nothing can be learned from it; cohort.validate() tells more",
+                      CohortWarning, stacklevel=3)
+
 def check_leaks(
     cohort:Cohort, # newly made
 ) -> None:
@@ -881,9 +894,9 @@ def check_leaks(
     if len(found := near[near["cases"] >= 10]):
         listed = "; ".join(f"column {r.column!r} all but determines label {r.label!r} ({r.measure} {r.score:.3f})" for r in found.head(3).itertuples())
         more = f"; {len(found) - 3} more" if len(found) > 3 else ""
-        warnings.warn(f"{listed}{more}. Leave such columns out unless you mean it; cohort.leaks() lists them.", CohortWarning, stacklevel=4)
+        warnings.warn(f"{listed}{more}. Leave such columns out unless you mean it; cohort.leaks() lists them.", CohortWarning, stacklevel=3)
 
-# %% ../nbs/01_cohort.ipynb #50a54521
+# %% ../nbs/01_cohort.ipynb #8208214c
 def plot_leaks(
     cohort:Cohort, # with a table and labels
     label:str, # a binary or multiclass label
@@ -897,8 +910,8 @@ def plot_leaks(
     ax.barh(scores["column"], scores["score"] - 0.5, left=0.5, color=[COLORS["doubt"] if s >= 0.98 else COLORS["table"] for s in scores["score"]])
     ax.axvline(0.98, color=COLORS["truth"], linewidth=1, linestyle="--")
     leaks = (scores["score"] >= 0.98).sum()
-    ax.set(xlim=(0.45, 1.01), xlabel="AUC of the column alone (dashed: warning from 0.98)",
-           title=f"{leaks or 'No'} column{'' if leaks == 1 else 's'} all but determine{'s' if leaks == 1 else ''} {label}")
+    ax.set(xlim=(0.45, 1.01), xlabel="AUC of the column alone (dashed: warning from 0.98)")
+    ax.set_title(f"{leaks or 'No'} column{'' if leaks == 1 else 's'} all but determine{'s' if leaks == 1 else ''} {label}", loc="left")
     return ax
 
 # %% ../nbs/01_cohort.ipynb #3d9cdbe3
@@ -995,7 +1008,7 @@ def validate_cohort(
     order = {"warning": 0, "note": 1}
     return pd.DataFrame(sorted(found, key=lambda f: order[f[0]]), columns=["level", "check", "column", "detail"])
 
-# %% ../nbs/01_cohort.ipynb #0e852c01
+# %% ../nbs/01_cohort.ipynb #70de308d
 def describe(
     cohort:Cohort, # anything that could be made
 ) -> str: # HTML for a notebook
@@ -1043,7 +1056,7 @@ def group_box(cohort:Cohort, most:int=6) -> str:
     rows = []
     for name in cohort.groups:
         size = cohort.groups[name].value_counts(sort=False)
-        levels = [f"{level} {suppress_small(int(k))}" for level, k in size.head(most).items()]
+        levels = [f"{level}: {suppress_small(int(k))}" for level, k in size.head(most).items()]
         rows.append((name, ", ".join(levels) + (f" and {len(size) - most} more" if len(size) > most else "")))
     return html_box("Groups", pd.DataFrame(rows, columns=["group", "rows by level"]))
 
@@ -1151,7 +1164,7 @@ def split_cohort(
                       "identical_images(train=train, val=val, test=test), and give rows of one person one subject", CohortWarning, stacklevel=3)
     return parts["train"], parts["val"], parts["test"]
 
-# %% ../nbs/01_cohort.ipynb #ec77f092
+# %% ../nbs/01_cohort.ipynb #e3757e3f
 def plot_balance(
     shares:dict[str, np.ndarray], # way of splitting → (repeats,) share of cases in the test part
     overall:float, # share of cases in the whole cohort
@@ -1166,8 +1179,8 @@ def plot_balance(
         ax.scatter(100 * np.asarray(values), y + jitter, s=9, alpha=0.5, color=COLORS["context"] if y == 0 else COLORS["table"], linewidths=0)
     ax.axvline(100 * overall, color=COLORS["truth"], linewidth=1)
     first, *_, last = (np.std(values) for values in shares.values())
-    ax.set(yticks=range(len(shares)), yticklabels=list(shares), xlabel=f"{label} in the test part (%; line: whole cohort; one dot a seed)",
-           title=f"Sorting first makes the test part's prevalence {first / last:.0f} times steadier")
+    ax.set(yticks=range(len(shares)), yticklabels=list(shares), xlabel=f"{label} in the test part (%; line: whole cohort; one dot a seed)")
+    ax.set_title(f"Sorted first, the share of {label} strays {first / last:.1f} times less", loc="left")
     ax.invert_yaxis()
     return ax
 
@@ -1202,14 +1215,14 @@ def write_images(
             out[rows] = images[rows]
         out.flush()
 
-# %% ../nbs/01_cohort.ipynb #1eb111c6
+# %% ../nbs/01_cohort.ipynb #7c12a414
 def load_cohort(
     folder:str|Path, # what `save` wrote
 ) -> Cohort: # images and table stay on disk
     "Open a saved cohort; `Cohort.load()`. Raises `CohortError` if it is none, or not whole."
     folder = Path(folder)
     if not (folder / "cohort.json").is_file():
-        raise CohortError(f"{folder} holds no cohort.json: it is no saved cohort, or saving was interrupted")
+        raise CohortError(f"folder {folder.name!r} holds no cohort.json: it is no saved cohort, or saving was interrupted")
     about, people = read_json(folder / "cohort.json"), open_arrow(folder / "people.arrow")
     text = lambda name: pa.types.is_large_string(people[name].type)
     series = lambda name: pd.Series(pd.arrays.ArrowStringArray(people[name]) if text(name) else from_arrow(people[name]), copy=False)
@@ -1221,11 +1234,11 @@ def load_cohort(
         index=index, labels=frame("label:"), groups=frame("group:"), truth=None, info=about["info"], tasks=about["tasks"],
         subject=pd.Series(series("subject").array, index, name=about["subject"], copy=False),
         reports=pd.Series(series("report").array, index, name=about["report"], copy=False) if "report" in people.column_names else None,
-        images=open_images(folder / "images.npy") if about["images"] else None, _table=LazyTable(open_arrow(folder / "table.arrow"), index),
+        images=open_images(folder / "images.npy") if about["images"] else None, _table=LazyTable(open_arrow(folder / "table.arrow"), index) if about["schema"] else pd.DataFrame(index=index),
         schema=Schema.from_dict(about["schema"]), classes={name: tuple(classes) for name, classes in about["classes"].items()})
-    sizes = {about["rows"], len(index), cohort._table.arrow.num_rows if cohort.columns else len(index), len(index) if cohort.images is None else len(cohort.images)}
+    sizes = {about["rows"], len(index), len(cohort._table) if not about["schema"] else cohort._table.arrow.num_rows, len(index) if cohort.images is None else len(cohort.images)}
     if len(sizes) > 1:
-        raise CohortError(f"{folder}: its files have different numbers of rows; save the cohort again")
+        raise CohortError(f"folder {folder.name!r}: its files have different numbers of rows; save the cohort again")
     return cohort
 
 def open_images(
@@ -1235,7 +1248,7 @@ def open_images(
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise CohortError(f"{path} can't be opened as an array: it is missing, or only part of it was copied") from error
+        raise CohortError(f"{Path(path).name} can't be opened as an array: it is missing, or only part of it was copied") from error
 
 # %% ../nbs/01_cohort.ipynb #cd2c8f55
 @dataclass

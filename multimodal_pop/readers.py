@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['DECODERS', 'Unreadable', 'Pixels', 'channels_first', 'decode_picture', 'plain_picture', 'decode_npy', 'decode_nifti',
-           'decode_dicom', 'dicom_window', 'decode', 'to_uint8', 'fit_square', 'image_path', 'read_table', 'header',
-           'pick_columns', 'need_columns', 'image_names', 'tidy_ids', 'bad_rows', 'check_skipped', 'Recipe',
-           'read_image', 'pick_frames', 'read_images', 'fingerprint', 'open_cache', 'fill_cache', 'load_images',
-           'read_folder', 'image_folder', 'make_recipe', 'find_images', 'plot_cost']
+           'decode_dicom', 'dicom_window', 'decode', 'to_uint8', 'fit_square', 'image_path', 'read_table', 'some_rows',
+           'check_cells', 'header', 'pick_columns', 'need_columns', 'image_fields', 'image_names', 'tidy_ids',
+           'bad_rows', 'check_skipped', 'Recipe', 'read_image', 'pick_frames', 'read_images', 'fingerprint',
+           'open_cache', 'fill_cache', 'load_images', 'read_folder', 'build_cohort', 'image_folder', 'make_recipe',
+           'find_images', 'plot_cost']
 
-# %% ../nbs/03_readers.ipynb #b43845bf
+# %% ../nbs/03_readers.ipynb #18759d93
 import contextlib
 import csv as csv_module
 import gzip
@@ -19,7 +20,7 @@ import os
 import string
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +29,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
 from matplotlib.axes import Axes
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
@@ -232,7 +235,7 @@ def image_path(
         raise Unreadable("a folder instead of a file" if is_folder else "no such file in the image folder")
     return path
 
-# %% ../nbs/03_readers.ipynb #0037259b
+# %% ../nbs/03_readers.ipynb #773b7577
 def read_table(
     path:str|Path, # .csv, .tsv or .txt (also .gz), or .parquet
     texts:Sequence[str]=(), # columns to keep as texts: ids, paths
@@ -249,11 +252,12 @@ def read_table(
         raise CohortError(f"{path.name}: tables are read from .csv, .tsv, .txt or .parquet")
     try:
         if ending == "parquet":
-            return pd.read_parquet(path).reset_index(drop=True)
+            return some_rows(pd.read_parquet(path).reset_index(drop=True), path)
         separator = "," if ending == "csv" else "\t"
         names = header(path, separator)
-        return pd.read_csv(path, sep=separator, dtype={name: str for name in texts if name in names}, na_values=list(missing),
-                           encoding="utf-8-sig", low_memory=False, index_col=False)
+        check_cells(path, separator, names[0])
+        return some_rows(pd.read_csv(path, sep=separator, dtype={name: str for name in texts if name in names}, na_values=list(missing),
+                                     encoding="utf-8-sig", low_memory=False, index_col=False), path)
     except UnicodeDecodeError as error:
         raise CohortError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8, or is it a spreadsheet?") from error
     except pd.errors.ParserError as error:
@@ -262,6 +266,32 @@ def read_table(
         if isinstance(error, CohortError):
             raise
         raise CohortError(f"{path.name} can't be read: it is damaged, or not what its ending says") from error
+
+def some_rows(
+    table:pd.DataFrame, # as read
+    path:Path, # where from
+) -> pd.DataFrame: # the same
+    "Raise `CohortError` for a table of no rows."
+    if not len(table):
+        raise CohortError(f"{path.name} has a header, but no rows")
+    return table
+
+def check_cells(
+    path:Path, # a text table
+    separator:str, # between cells
+    first:str, # name of the first column
+) -> None:
+    "Raise `CohortError` for rows with too few or too many cells, which pandas would fill up or cut."
+    bad = []
+    collect = lambda row: bad.append(row) or "skip"
+    with contextlib.suppress(pa.ArrowInvalid, KeyError):  # what Arrow can't parse at all, pandas will name
+        arrow_csv.read_csv(path, read_options=arrow_csv.ReadOptions(use_threads=False),
+                           parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=collect),
+                           convert_options=arrow_csv.ConvertOptions(include_columns=[first], column_types={first: pa.string()}))
+    if bad:
+        rows, one = [row.number - 2 for row in bad], bad[0]
+        raise CohortError(f"{path.name}: row {rows[0]} has {one.actual_columns} cells, the header has {one.expected_columns}"
+                          + (f"; {len(rows) - 1} more rows are like it" if len(rows) > 1 else "") + "; is a separator too many, a quote or a line break missing?")
 
 def header(
     path:Path, # a text table
@@ -275,7 +305,7 @@ def header(
         raise CohortError(f"{path.name}: cells are separated by {other!r}, expected {separator!r}; save it with the other one, or name it .tsv for tabs")
     return names
 
-# %% ../nbs/03_readers.ipynb #86f95b17
+# %% ../nbs/03_readers.ipynb #867d4491
 def pick_columns(
     table:pd.DataFrame, # as read
     columns:Sequence[str]|None, # the user's choice; None = all the others
@@ -291,7 +321,7 @@ def pick_columns(
     texts = [name for name in rest if len(table) > 20 and table[name].dtype == object and table[name].nunique() > 0.9 * len(table)]
     if texts:
         warnings.warn(f"{name_list(texts)}: another text in nearly every row, taken for ids or notes and left out; "
-                      "name the columns you want with columns=", CohortWarning, stacklevel=4)
+                      "name the columns you want with columns=", CohortWarning, stacklevel=3)
     return [name for name in rest if name not in texts]
 
 def need_columns(
@@ -305,13 +335,19 @@ def need_columns(
             raise CohortError(f"{file} has no column {name_list(lacking)} ({role}=){nearest(lacking[0], table.columns)}")
         check_names(wanted, f"{role}=")
 
+def image_fields(
+    image:str, # a column, or a pattern such as "{id}/sax.nii.gz"
+) -> list[str]: # the columns that it names
+    "Columns that make up the image path."
+    return [field for _, field, _, _ in string.Formatter().parse(image) if field] if "{" in image else [image]
+
 def image_names(
     table:pd.DataFrame, # as read
     image:str, # a column, or a pattern such as "{id}/sax.nii.gz"
     file:str, # the table's name
 ) -> pd.Series: # (n,) paths within the image folder; missing stays missing
     "The image file of each row."
-    fields = [field for _, field, _, _ in string.Formatter().parse(image) if field] if "{" in image else [image]
+    fields = image_fields(image)
     need_columns(table, {"image": fields}, file)
     if "{" not in image:
         return table[image]
@@ -484,7 +520,7 @@ def load_images(
     images, bad = read_images(paths, recipe, out=partial(np.zeros, dtype=np.uint8), **options)
     return (images, bad) if not bad else (np.delete(images, list(bad), axis=0), bad)
 
-# %% ../nbs/03_readers.ipynb #35c1dab5
+# %% ../nbs/03_readers.ipynb #df2b19f7
 def read_folder(
     csv:str|Path, # the table: .csv, .tsv (also .gz) or .parquet
     *,
@@ -508,26 +544,34 @@ def read_folder(
     show:bool=True, # a progress bar?
 ) -> Cohort: # with `.skipped`: a DataFrame of the rows left out (row 0 follows the header) and the reasons
     "Read a table and a folder of images. Raises `CohortError` for input that can't be used, or when too many rows can't."
-    csv, folder = Path(csv), image_folder(images)
-    recipe = make_recipe(size, window, frames)
+    csv, folder, recipe = Path(csv), image_folder(images), make_recipe(size, window, frames)
     targets, groups = ([names] if isinstance(names, str) else list(names) for names in (targets, groups))
-    fields = [field for _, field, _, _ in string.Formatter().parse(image) if field] if "{" in image else [image]
-    table = read_table(csv, [id, subject, *fields], missing)
-    taken = {"id": [id], "subject": [subject] if subject else [], "report": [report] if report else []}
-    need_columns(table, {**taken, "targets": targets, "groups": groups, "columns": list(columns or [])}, csv.name)
-    inputs = pick_columns(table, columns, [id, subject, report, *fields[: "{" not in image]], targets)
+    roles = {"id": [id], "subject": [subject] if subject else [], "report": [report] if report else [], "targets": targets, "groups": groups}
+    table = read_table(csv, [id, subject, *image_fields(image)], missing)
+    need_columns(table, roles | {"columns": list(columns or [])}, csv.name)
+    inputs = pick_columns(table, columns, [id, subject, report, image], targets)
     for name in {*inputs, *targets, *groups}:
         check_column(table[name], csv.name)
-    bad = bad_rows(table, id, subject)
-    paths = find_images(folder, image_names(table, image, csv.name), bad)
+    paths = find_images(folder, image_names(table, image, csv.name), bad_rows(table, id, subject))
     check_skipped({row: path for row, path in enumerate(paths) if isinstance(path, str)}, len(paths), max_skipped)
     pixels, bad = load_images(csv, paths, recipe, cache, workers=workers, show=show)
     skipped = check_skipped(bad, len(paths), max_skipped)
-    good = table.drop(index=table.index[skipped["row"]])
-    good = good.set_axis(pd.Index(tidy_ids(good[id]), name=id))
-    cohort = Cohort(pixels, good[inputs], labels=good[targets], groups=good[groups], subject=good[subject] if subject else None,
-                    reports=good[report] if report else None, schema=schema,
-                    info={"origin": csv.name, "size": size, "rows_skipped": len(skipped), **(info or {})})
+    made = {"origin": csv.name, "size": size, "rows_skipped": len(skipped)} | (info or {})
+    return build_cohort(table.drop(index=skipped["row"]), pixels, skipped, roles, inputs, schema=schema, info=made)
+
+def build_cohort(
+    table:pd.DataFrame, # the good rows, as read
+    pixels:np.ndarray, # (m, c, size, size) their images
+    skipped:pd.DataFrame, # the other rows, and the reasons
+    roles:dict[str, list[str]], # id, subject, report, targets, groups → columns
+    inputs:list[str], # columns of the cohort's table
+    **options:Any, # schema, info
+) -> Cohort: # with `.skipped`
+    "Hand every column to its role."
+    table = table.set_axis(pd.Index(tidy_ids(table[roles["id"][0]]), name=roles["id"][0]))
+    one = lambda role: table[roles[role][0]] if roles[role] else None
+    cohort = Cohort(pixels, table[inputs], labels=table[roles["targets"]], groups=table[roles["groups"]],
+                    subject=one("subject"), reports=one("report"), **options)
     cohort.skipped = skipped
     return cohort
 
@@ -537,7 +581,7 @@ def image_folder(
     "Raise `CohortError` unless the image folder is one."
     folder = Path(images)
     if not folder.is_dir():
-        raise CohortError(f"images= must name a folder; {folder.name or folder} is {'a file' if folder.exists() else 'not there'}")
+        raise CohortError(f"images= must name a folder; {folder.name!r} is {'a file' if folder.exists() else 'not there'}")
     return folder.resolve()
 
 def make_recipe(
@@ -568,7 +612,7 @@ def find_images(
             found.append(str(error))
     return found
 
-# %% ../nbs/03_readers.ipynb #2682f098
+# %% ../nbs/03_readers.ipynb #9e3a26b5
 def plot_cost(
     cost:pd.DataFrame, # milliseconds of processor time; rows: side in pixels, columns: format
     *,
@@ -579,8 +623,8 @@ def plot_cost(
     for name, line in zip(cost, ("-", "--", ":")):
         ax.plot(cost.index, cost[name], line, marker="o", markersize=4, color=COLORS["image"], label=name)
     worst = cost.iloc[-1]
-    ax.set(xscale="log", yscale="log", xlabel="side of the picture (pixels)", ylabel="processor time per image (ms)", xticks=cost.index, xticklabels=cost.index,
-           title=f"At {cost.index[-1]:,} pixels a PNG costs {worst['.png'] / worst['.jpg']:.0f} times a JPEG")
+    ax.set(xscale="log", yscale="log", xlabel="side of the picture (pixels)", ylabel="processor time per image (ms)", xticks=cost.index, xticklabels=cost.index)
+    ax.set_title(f"At {cost.index[-1]:,} pixels a PNG costs {worst['.png'] / worst['.jpg']:.0f} times a JPEG", loc="left")
     ax.minorticks_off()
     ax.legend()
     return ax
