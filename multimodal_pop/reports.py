@@ -5,8 +5,11 @@
 # %% auto #0
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'CUES',
            'CHEST', 'KINDS', 'NUMBER', 'VERBS', 'PERCEIVED', 'OPENERS', 'LIST_END', 'STATUS', 'GRADES', 'CHANGES',
-           'EVIDENCE', 'RANK', 'POLICIES', 'CARDIAC_MR', 'VOCABULARIES', 'split_sections', 'split_sentences', 'Word',
-           'Vocabulary', 'spell_out', 'read_vocabulary', 'Mark', 'Mention', 'apply_policy', 'label_reports']
+           'EVIDENCE', 'RANK', 'POLICIES', 'CARDIAC_MR', 'VOCABULARIES', 'CARDIAC_RULES', 'SENTINEL_DATES', 'METHODS',
+           'split_sections', 'split_sentences', 'Word', 'Vocabulary', 'spell_out', 'read_vocabulary', 'Mark', 'Mention',
+           'Attached', 'LabelTable', 'apply_policy', 'label_reports', 'f1_table', 'plot_f1', 'error_sources',
+           'plot_errors', 'RecordRule', 'read_rules', 'label_records', 'combine_labels', 'source_agreement',
+           'plot_accuracy', 'read_rows', 'LabelRun', 'label_file']
 
 # %% ../nbs/10_reports.ipynb #f69bedcb
 import csv
@@ -29,7 +32,7 @@ from .cohort import CohortError
 from .core import COLORS, generator, new_ax, write_atomic
 from .evaluate import intervals
 
-# %% ../nbs/10_reports.ipynb #b0644771
+# %% ../nbs/10_reports.ipynb #aad4dddf
 HEADINGS = {
     "findings": r"findings?|report|body|description",
     "impression": r"impressions?|conclusions?|opinion|summary|interpretation|diagnosis|assessment",
@@ -41,9 +44,9 @@ HEADINGS = {
                  r"|recommendations?|notifications?|attestation|electronically signed by|dictated by",
 }
 UNUSED = ("indication", "history", "comparison", "technique")
-HEADING = re.compile(r"(?:^|\n|(?<=[.!?]\s))[ \t*#]*(?:(?:" + "|".join(f"(?P<{name}>{words})" for name, words in HEADINGS.items())
-                     + r")[ \t*]*(?::|(?=\n)|$)|(?-i:(?P<body>[A-Z][A-Z /&,()-]{2,40}))[ \t*]*:)", re.I)
-BLANK_LINE = re.compile(r"\n\s*\n\s*(?=\S)")
+HEADING = re.compile(r"(?:^|\n|(?<=[.!?]\s))[ \t*#]{0,9}(?:(?:" + "|".join(f"(?P<{name}>{words})" for name, words in HEADINGS.items())
+                     + r")[ \t*]{0,9}(?::|(?=\n)|$)|(?-i:(?P<body>[A-Z][A-Z /&,()-]{2,40})):)", re.I)
+BLANK_LINE = re.compile(r"\n[ \t\r]*\n(?=\s{0,99}\S)")
 
 # %% ../nbs/10_reports.ipynb #f65742e3
 def split_sections(
@@ -65,9 +68,9 @@ def _end_at_blank_line(text:str, name:str, start:int, end:int) -> list[tuple[str
         return [(name, start, end)]
     return [(name, start, blank.start()), ("body", blank.end(), end)]
 
-# %% ../nbs/10_reports.ipynb #772df9f1
+# %% ../nbs/10_reports.ipynb #91d09628
 SENTENCE = re.compile(r"(?<!\bvs)(?<!\bDr)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)[.!]+(?=\s|[A-Z]|$)|(?<=\w)\?+(?=\s+[A-Z]|\s*$)"
-                      r"|\n\s*\n|\n(?=\s*(?:[A-Z][a-z]|\d+[.)]|[-*•]))")
+                      r"|\n[ \t\r]*\n|\n(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•]))")
 
 LETTER = re.compile(r"[A-Za-z]")
 
@@ -80,10 +83,21 @@ def split_sentences(
     end = len(text) if end is None else end
     for found in SENTENCE.finditer(text, start, end):
         if LETTER.search(text, start, found.end()): # a list number belongs to the sentence behind it
-            yield start, found.end()
+            yield from _shorten(text, start, found.end())
+            start = found.end()
+        elif found.end() - start > 99 or not text[start:found.end()].strip():
             start = found.end()
     if text[start:end].strip():
-        yield start, end
+        yield from _shorten(text, start, end)
+
+def _shorten(text:str, start:int, end:int, longest:int=2000) -> Iterator[tuple[int, int]]:
+    "A stretch without an end is cut at a blank, so that no text takes forever."
+    while end - start > longest:
+        cut = text.rfind(" ", start + 1, start + longest)
+        cut = cut if cut > 0 else start + longest
+        yield start, cut
+        start = cut
+    yield start, end
 
 # %% ../nbs/10_reports.ipynb #a8b9808e
 WORD = re.compile(r"\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]|[A-Za-z]+[0-9]?\b\*?(?:'[a-z]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S")
@@ -155,7 +169,7 @@ CUES = """
 @skip: (document|ensure|confirm|until|follow to|to) (resolution|clearing) of? | (near|nearly|almost|partially|partly|incompletely|not|near complete|partial|incomplete) (resolution of|resolved|cleared|clearing of|clearing|resolution|absent) | resolving
 """
 
-# %% ../nbs/10_reports.ipynb #90ce9984
+# %% ../nbs/10_reports.ipynb #6fbb54d1
 CHEST = """
 no_finding = none but support_devices
 lung_opacity > edema, consolidation, pneumonia, atelectasis
@@ -166,26 +180,26 @@ enlarged_cardiomediastinum: (widened|wide|enlarged|prominent|broad) (superior|up
 cardiomegaly: cardiomegaly | (enlarged|dilated) (heart|cardiac|cardiopericardial|cardiomediastinal) (silhouette|shadow|contour)? | (heart|cardiac) (enlargement|dilatation|dilation|hypertrophy|prominence) | enlargement of (heart|cardiac) (silhouette|shadow|size)? | increased (heart|cardiac) size | enlarging heart
 cardiomegaly: (large|borderline) (heart|cardiac) (size|silhouette)? | (heart|cardiac) (size|silhouette|shadow)? (large|borderline) | (increase|increased) in (heart|cardiac) (size|silhouette)? | (heart|cardiac|cardiopericardial|cardiomediastinal) ~ (enlarged|dilated|increased in size|prominent in size) | cardiac (silhouette|size) ~ prominent | heart ~ prominent
 -cardiomegaly: (heart|cardiac|cardiac silhouette|cardiopericardial|cardiomediastinal|cardiomediastinal silhouette) ~ (normal|unremarkable|within normal limit) | normal (heart|cardiac|cardiomediastinal|cardiopericardial)
-lung_opacity: opacity | opacification | opacified | infiltrate | infiltration | (airspace|air space|alveolar) (disease|process|filling|change|abnormality) | haziness | ground glass | groundglass | reticulonodular | whiteout | nodular (opacity|density|infiltrate|opacification) | (masslike|mass like) (opacity|opacification|density)
-lung_opacity: (hazy|patchy|ill defined|airspace|air space|alveolar|basilar|perihilar|retrocardiac|lobe|basal|parenchymal|lung|pulmonary|pleural parenchymal|linear|streaky|rounded|round|increased|increasing) density | density ~ (lung|lobe|base|hilum|apex|lingula|midlung|perihilar|midzone)
+lung_opacity: opacity | opacification | opacified | infiltrate | infiltration | (airspace|air space|alveolar) (disease|process|filling|change|abnormality) | haziness | ground glass | groundglass | reticulonodular | whiteout | nodular (opacity|density|infiltrate|opacification) | infiltrative (process|change) | (masslike|mass like) (opacity|opacification|density)
+lung_opacity: (hazy|patchy|ill defined|airspace|air space|alveolar|basilar|perihilar|retrocardiac|lobe|basal|base|bibasilar|apical|midlung|hilar|suprahilar|infrahilar|lingular|interstitial|parahilar|parenchymal|lung|pulmonary|pleural parenchymal|linear|streaky|rounded|round|increased|increasing) density | density ~ (lung|lobe|base|hilum|apex|lingula|midlung|perihilar|midzone)
 -lung_opacity: lung ~ clear | clear lung
-lung_lesion: nodule | nodular lesion | fibronodular | mass | (masslike|mass like) (opacity|opacification|density) | (lung|pulmonary) (lesion|tumor|cancer|neoplasm|malignancy|carcinoma|metastasis) | metastasis | metastatic (disease|lesion|nodule) | cavitary | cavitary (lesion|mass) | cavitation | neoplasm | coin lesion | carcinoma
+lung_lesion: nodule | nodular lesion | nodularity | tumor | fibronodular | mass | (masslike|mass like) (opacity|opacification|density) | (lung|pulmonary) (lesion|tumor|cancer|neoplasm|malignancy|carcinoma|metastasis) | metastasis | metastatic (disease|lesion|nodule) | cavitary | cavitary (lesion|mass) | cavitation | neoplasm | coin lesion | carcinoma
 ?lung_lesion: nodular (opacity|density|focus|shadow|infiltrate|opacification) | nodular ~ opacity
-edema: edema | (pulmonary|interstitial|alveolar|lung|vascular|airspace|cardiogenic|perihilar) edema
+edema: edema | edematous | (pulmonary|interstitial|alveolar|lung|vascular|airspace|cardiogenic|perihilar) edema
 consolidation: consolidation | consolidative | consolidated
 pneumonia: pneumonia | bronchopneumonia | pneumonic | (pulmonary|lung|parenchymal) infection | infectious (infiltrate|consolidation)
 ?pneumonia: infectious (process|etiology) | infection
-atelectasis: atelectasis | atelectatic | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
+atelectasis: atelectasis | atelectatic | collapsed (lung|lobe) | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
 pneumothorax: pneumothorax | hydropneumothorax | hemopneumothorax | pyopneumothorax | ptx | pleural air
-pleural_effusion: effusion | pleural fluid | (hydrothorax|hydropneumothorax|hemothorax|hemopneumothorax|pyopneumothorax|empyema|chylothorax) | fluid in pleural space | (subpulmonic|loculated|layering) fluid
+pleural_effusion: effusion | pleural fluid | (hydrothorax|hydropneumothorax|hemothorax|hemopneumothorax|pyopneumothorax|empyema|chylothorax) | fluid in (pleural space|fissure) | (fissural|interlobar) fluid | (subpulmonic|loculated|layering) fluid
 pleural_other: pleural (thickening|scarring|scar|plaque|calcification|calcified|nodule|nodularity|mass|disease|lesion|reaction|capping|cap) | pleural based (density|opacity|lesion|mass|nodule) | (apical|biapical) (thickening|cap|capping) | (thickened|calcified) pleura | thickening of (pleura|fissure) | fissural thickening | fibrothorax | pleural parenchymal scarring | costophrenic ~ (blunted|blunting|obscured|obliterated) | blunting of costophrenic
-fracture: fracture | fractured | fx | broken rib
+fracture: fracture | fractured | fx | broken rib | nonunion
 ?fracture: (compression|wedge|vertebral|wedging) deformity
 support_devices: pacemaker | pacer | icd | aicd | defibrillator | catheter | picc | picc line | port | portacath | mediport | port a cath | infusaport | (endotracheal|nasogastric|enteric|feeding|tracheostomy|chest|pleural|orogastric|ng|et|drainage|dobbhoff|gastrostomy|thoracostomy) tube | ett | ngt | tracheostomy | (central|subclavian|jugular|venous|dialysis|arterial|swan ganz) line | swan ganz
 support_devices: (pacing|pacemaker|pacer|icd|defibrillator|electronic) (lead|wire|device) | prosthetic | prosthesis | (aortic|mitral|pulmonic|tricuspid)? valve replacement | generator | stimulator | intra aortic balloon pump | monitor lead | cardiac monitor | monitoring lead | (implanted|closure|cardiac) device | loop recorder | dual lead | vad | lvad | vp shunt
 
 @skip: (pericardial|joint|knee) effusion | effusion of joint | (laryngeal|soft tissue|peripheral|leg|subcutaneous|body wall|bone marrow|cerebral|airway|mucosal) edema
-@skip: (breast|hilar|soft tissue|thyroid|bone|abdominal|adrenal|renal|osseous) mass | body mass | body mass index | mass effect | thyroid nodule
+@skip: (breast|soft tissue|thyroid|bone|abdominal|adrenal|renal|osseous) mass | body mass | body mass index | mass effect | thyroid nodule
 @skip: (catheter|wire|lead|tube|hardware|screw|rod|device|stent) (fracture|fractured) | fractured (sternal|sternotomy|median)? (wire|lead|catheter) | fracture (of|in) (wire|lead|catheter|hardware)
 
 _other: granuloma | granulomatous | calcified lymph node | scoliosis | levoscoliosis | dextroscoliosis | kyphosis | spinal curvature | spine curvature | degenerative | osteophyte | spondylosis | emphysema | emphysematous | copd | hyperinflation | hyperinflated | hyperexpanded | hyperexpansion | hypoinflation | hypoinflated | hypoaeration | hypoventilated | hypoventilation | low lung volume | low volume | lung volume low | hernia | tortuous | tortuosity | unfolded | ectasia | ectatic | atherosclerosis | atherosclerotic | aneurysm | calcification | calcified
@@ -393,14 +407,14 @@ def _find_breaks(words:list[Word], marks:list[Mark]) -> list[Mark]:
         said = said and not (breaks and breaks[-1] == Mark("cue", "stop", at, at))
     return breaks
 
-# %% ../nbs/10_reports.ipynb #69df3627
+# %% ../nbs/10_reports.ipynb #60777798
 def _join_halves(marks:list[Mark], stops:list[Mark]) -> list[Mark]:
     "Make a mention of the two halves of each 'a ~ b', if one clause holds both."
     halves, joined = [mark for mark in marks if mark.kind == "half"], []
     for i, one in enumerate(halves):
         pair, side, kind, name = one.value
-        for two in halves[i + 1:]:
-            if (two.value[:2] == (pair, 1 - side) and one.last < two.first <= one.last + 8
+        for two in itertools.takewhile(lambda mark: mark.first <= one.last + 8, halves[i + 1:]):
+            if (two.value[:2] == (pair, 1 - side) and one.last < two.first
                     and not any(one.last < stop.first < two.first for stop in stops if stop.value == "stop" or (stop.value == "comma" and kind != "absent"))):
                 joined.append(Mark(kind, name, one.first, two.last))
                 break
@@ -527,7 +541,7 @@ def _mention(words:list[Word], mark:Mark, status:float|None, cue:Mark|None, stop
     status = np.nan if status is None else status
     return Mention(mark.value, status, words[mark.first].start, words[mark.last].end, _rule(mark, cue, words), *near)
 
-# %% ../nbs/10_reports.ipynb #ceba605a
+# %% ../nbs/10_reports.ipynb #29ce67bc
 EVIDENCE = ["row", "finding", "status", "start", "end", "rule", "severity", "change", "section", "sentence"]
 RANK = {1.0: 3, -1.0: 2, 0.0: 1}
 
@@ -538,6 +552,9 @@ def _read_report(text:str, vocabulary:Vocabulary, skip:Sequence[str]) -> Iterato
         for first, last in split_sentences(text, start, end) if section not in skip else ():
             sentence = text[first:last]
             if sentence not in read:
+                if len(read) > 100_000: # enough for what repeats; a bound on memory
+                    read.clear()
+                    vocabulary.forms.clear()
                 read[sentence] = _read_sentence(sentence, vocabulary)
             for found in read[sentence]:
                 yield found.finding, found.status, first + found.start, first + found.end, *found[4:], section, sentence.strip()
@@ -571,6 +588,33 @@ def _as_vocabulary(vocabulary:"str|Path|Vocabulary") -> Vocabulary:
         raise CohortError(f"vocabulary {str(vocabulary)!r}: neither a file nor one of {sorted(VOCABULARIES)}")
     return read_vocabulary(Path(vocabulary).read_text(encoding="utf-8"), Path(vocabulary).stem)
 
+# %% ../nbs/10_reports.ipynb #f01fe2ba
+class Attached(pd.DataFrame):
+    "A table that travels in the `.attrs` of another: shared, not copied at every step."
+    @property
+    def _constructor(self) -> type:
+        return pd.DataFrame
+
+    def __deepcopy__(self, memo:Any=None) -> "Attached":
+        return self
+
+class LabelTable(pd.DataFrame):
+    "Labels with evidence in `.attrs`, which Parquet and `pd.concat` leave behind."
+    @property
+    def _constructor(self) -> type:
+        return LabelTable
+
+    def __finalize__(self, other:Any, method:str|None=None, **options:Any) -> "LabelTable":
+        if method != "concat":
+            self.attrs = getattr(other, "attrs", {})
+        return self
+
+    def to_parquet(self, *path:Any, **options:Any) -> Any:
+        "As a plain DataFrame, without `.attrs`."
+        plain = pd.DataFrame(self)
+        plain.attrs = {}
+        return plain.to_parquet(*path, **options)
+
 # %% ../nbs/10_reports.ipynb #fbd3279a
 POLICIES = ("keep", "ignore", "zero", "one", "soft")
 
@@ -591,7 +635,7 @@ def apply_policy(
     out.attrs = labels.attrs
     return out
 
-# %% ../nbs/10_reports.ipynb #91ec91b0
+# %% ../nbs/10_reports.ipynb #ef55c6d9
 def label_reports(
     texts:Iterable[str|None], # reports, (n,); a Series keeps its index
     *,
@@ -602,8 +646,8 @@ def label_reports(
     """Read findings from reports. `.attrs["evidence"]` lists every mention: row, finding, status (NaN: history), start and end
     in the original text, rule, severity, change, section, sentence. Empty reports get NaN throughout."""
     vocabulary = _as_vocabulary(vocabulary)
-    if isinstance(texts, str):
-        raise CohortError("label_reports needs a list of reports; put a single one in brackets: [text]")
+    if isinstance(texts, (str, pd.DataFrame)):
+        raise CohortError("label_reports needs a list or a column of reports; put a single one in brackets: [text]")
     index = texts.index if isinstance(texts, pd.Series) else None
     labels, rows = [], []
     for row, text in enumerate(texts):
@@ -613,9 +657,9 @@ def label_reports(
         evidence = _add_implied(list(_read_report(text, vocabulary, skip)), vocabulary)
         labels.append(_strongest(evidence, vocabulary))
         rows += [(row, *found) for found in evidence]
-    table = pd.DataFrame(labels, columns=vocabulary.columns(), dtype=float)
+    table = LabelTable(pd.DataFrame(labels, columns=vocabulary.columns(), dtype=float))
     table.index = pd.RangeIndex(len(labels)) if index is None else index
-    table.attrs["evidence"] = pd.DataFrame(rows, columns=EVIDENCE).astype({"status": float})
+    table.attrs["evidence"] = Attached(pd.DataFrame(rows, columns=EVIDENCE).astype({"status": float}))
     return apply_policy(table, uncertain)
 
 # %% ../nbs/10_reports.ipynb #744b1c21
@@ -665,3 +709,502 @@ _other: shunt | septal defect | dissection | coarctation | mass | tumor | pleura
 """
 
 VOCABULARIES = {"chest": CHEST, "cardiac-mr": CARDIAC_MR}
+
+# %% ../nbs/10_reports.ipynb #f2a5ebdb
+def f1_table(
+    labels:pd.DataFrame, # of reports: 1, 0, -1, NaN, (n, findings)
+    truth:pd.DataFrame, # 1 or 0, (n, findings)
+    *,
+    findings:Sequence[str]|None=None, # those to score; None for all columns in both
+    uncertain:str="zero", # what an uncertain label counts as
+    seed:int=0, # of the bootstrap over reports
+) -> pd.DataFrame: # per finding and "macro": F1 with a 95 % interval, and n, how many are truly there
+    "F1 = 2 TP / (2 TP + FP + FN) of each finding and their mean, with bootstrap intervals over reports."
+    findings = list(findings or [name for name in labels if name in truth])
+    given = (apply_policy(labels, uncertain)[findings] == 1).to_numpy(float)
+    true = (truth[findings] == 1).to_numpy(float)
+    def f1(w, column): return 2 * (w @ (given[:, column] * true[:, column])) / np.maximum(w @ (given[:, column] + true[:, column]), 1e-9)
+    scores = {name: (lambda w, i=i: f1(w, i)) for i, name in enumerate(findings)}
+    scores["macro"] = lambda w: np.mean([f1(w, i) for i in range(len(findings))], axis=0)
+    table = intervals(scores, len(true), seed=seed).clip(0, 1)
+    return table.assign(n=[*true.sum(axis=0).astype(int), int(true.sum())])
+
+# %% ../nbs/10_reports.ipynb #9a74a978
+def plot_f1(
+    table:pd.DataFrame, # of `f1_table`
+    peers:pd.Series|None=None, # another reader's F1 by finding
+    *,
+    peer:str="best other reader", # what to call it
+    ax:Axes|None=None, # axes to draw on
+) -> Axes: # the axes
+    "F1 of each finding with its interval, and another reader's beside it."
+    ax = new_ax(ax, figsize=(6.5, 4))
+    places = np.arange(len(table))[::-1]
+    ax.hlines(places, table.low, table.high, color=COLORS["joint"], lw=3, alpha=0.45)
+    ax.plot(table.value, places, "o", color=COLORS["joint"], label="these rules, 95 % interval")
+    if peers is not None:
+        ax.plot(peers.reindex(table.index), places, "D", color=COLORS["context"], label=peer)
+    names = [f"{name.replace('_', ' ')} ({n})" for name, n in zip(table.index, table.n)]
+    ax.set(yticks=places, yticklabels=names, xlabel="F1 against expert codes (uncertain counts as absent)", xlim=(None, 1.01))
+    ax.legend(loc="lower left")
+    return ax
+
+# %% ../nbs/10_reports.ipynb #f4152199
+def error_sources(
+    labels:pd.DataFrame, # of `label_reports`, with their evidence
+    truth:pd.DataFrame, # 1 or 0, (n, findings)
+    findings:Sequence[str], # those to look at
+) -> pd.DataFrame: # (findings, kinds of error): counts
+    "Count errors by what the evidence says (an uncertain label counts as absent)."
+    evidence = labels.attrs["evidence"]
+    stated = evidence[(evidence.status == 1) & ~evidence.rule.str.startswith("implied")]
+    rows = {}
+    for name in findings:
+        label, true = labels[name].to_numpy(), truth[name].to_numpy() == 1
+        said = np.isin(np.arange(len(labels)), stated.row[stated.finding == name])
+        rows[name] = {"missed: no known words": (true & np.isnan(label)).sum(), "missed: read as denied": (true & (label == 0)).sum(),
+                      "missed: read as uncertain": (true & (label == -1)).sum(), "extra: stated, not coded": (~true & (label == 1) & said).sum(),
+                      "extra: implied by another": (~true & (label == 1) & ~said).sum()}
+    return pd.DataFrame(rows).T
+
+# %% ../nbs/10_reports.ipynb #ca54e66e
+def plot_errors(
+    counts:pd.DataFrame, # of `error_sources`
+    *,
+    ax:Axes|None=None, # axes to draw on
+) -> Axes: # the axes
+    "Bars of the errors of each finding, by kind: missed to the left, extra to the right."
+    ax = new_ax(ax, figsize=(6.5, 3.8))
+    colours = dict(zip(counts, [COLORS["context"], COLORS["image"], COLORS["doubt"], COLORS["table"], COLORS["joint"]]))
+    places = np.arange(len(counts))[::-1]
+    ends = {-1: np.zeros(len(counts)), 1: np.zeros(len(counts))}
+    for kind in counts:
+        side = -1 if kind.startswith("missed") else 1
+        ax.barh(places, side * counts[kind], left=ends[side], color=colours[kind], label=kind)
+        ends[side] = ends[side] + side * counts[kind].to_numpy()
+    ax.axvline(0, color=COLORS["truth"], lw=0.8)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    ax.set(yticks=places, yticklabels=[name.replace("_", " ") for name in counts.index], xlabel="reports: missed (left), extra (right)")
+    ax.legend(loc="lower left", fontsize=8)
+    return ax
+
+# %% ../nbs/10_reports.ipynb #d402a075
+@dataclass(frozen=True)
+class RecordRule:
+    "When a record supports a label."
+    label: str # what it supports
+    source: str # as in the events table: "icd10", "self-report", "medication", "measurement", ...
+    codes: tuple[str, ...] # codes that count; prefixes for ICD and OPCS, or with a final '*'
+    but: tuple[str, ...] = () # codes that don't, among them
+    above: float|None = None # for measurements: the value must be larger
+    below: float|None = None # for measurements: the value must be smaller
+    times: int = 1 # on how many different days it must be recorded
+    ppv: float = np.nan # share of people with the code who have the condition, 0 to 1
+    undated: str = "unknown" # a record without a date: "unknown", or "prevalent" (an interview before the scan)
+
+def read_rules(
+    rules:Iterable[RecordRule|Mapping]|pd.DataFrame, # rules, dictionaries of their fields, or a table of them
+) -> list[RecordRule]: # checked
+    "Bring rules into one form; raises `CohortError` with the number of a wrong one."
+    rows = rules.to_dict("records") if isinstance(rules, pd.DataFrame) else list(rules)
+    read = []
+    for number, rule in enumerate(rows):
+        try:
+            rule = rule if isinstance(rule, RecordRule) else RecordRule(**rule)
+        except TypeError as error:
+            raise CohortError(f"rule {number}: {error}; a rule has the fields {', '.join(RecordRule.__dataclass_fields__)}") from error
+        codes, but = ((one,) if isinstance(one, str) else tuple(one) for one in (rule.codes, rule.but))
+        if not codes or rule.undated not in ("unknown", "prevalent") or rule.times < 1:
+            raise CohortError(f"rule {number} ({rule.label}): give codes, times of at least 1, and undated 'unknown' or 'prevalent'")
+        read.append(RecordRule(**{**asdict(rule), "codes": codes, "but": but}))
+    return read
+
+# %% ../nbs/10_reports.ipynb #f4203a0b
+CARDIAC_RULES = (
+    RecordRule("coronary_disease", "icd10", ("I20", "I21", "I22", "I23", "I24", "I25")),
+    RecordRule("coronary_disease", "self-report", ("1074", "1075"), undated="prevalent"),
+    RecordRule("infarction", "icd10", ("I21", "I22", "I23", "I252")),
+    RecordRule("infarction", "self-report", ("1075",), undated="prevalent"),
+    RecordRule("heart_failure", "icd10", ("I50", "I110", "I130", "I132")),
+    RecordRule("heart_failure", "self-report", ("1076",), undated="prevalent"),
+    RecordRule("cardiomyopathy", "icd10", ("I42", "I43", "I255")),
+    RecordRule("cardiomyopathy", "self-report", ("1079",), undated="prevalent"),
+    RecordRule("stroke", "icd10", ("I60", "I61", "I63", "I64"), ppv=0.89),
+    RecordRule("stroke", "self-report", ("1081",), undated="prevalent"),
+    RecordRule("hypertension", "icd10", ("I10", "I11", "I12", "I13", "I15")),
+    RecordRule("hypertension", "self-report", ("1065",), undated="prevalent"),
+    RecordRule("hypertension", "measurement", ("sbp",), above=140, times=2),
+)
+
+SENTINEL_DATES = ("1900-01-01", "1901-01-01", "1902-02-02", "1903-03-03", "1909-09-09", "2037-07-07") # "date unknown" in UK Biobank
+
+# %% ../nbs/10_reports.ipynb #c331f3f3
+def _clean_codes(codes:pd.Series) -> pd.Series:
+    "Codes as text: capitals, no dots, no decimals from a spreadsheet."
+    text = codes.astype("string").str.strip().str.upper()
+    return text.str.replace(r"^(\d+)\.0+$", r"\1", regex=True).str.replace(".", "", regex=False).fillna("").astype(object)
+
+def _clean_events(events:pd.DataFrame, people:pd.Index) -> tuple[pd.DataFrame, dict[str, int]]:
+    "Events with a row number instead of the participant, clean codes and dates; and what was left out or undated, by reason."
+    missing = {"participant", "date", "source", "code"} - set(events)
+    if missing:
+        raise CohortError(f"the events table lacks the column(s) {', '.join(sorted(missing))}; it needs participant, date, source, code")
+    dates = pd.to_datetime(events["date"], errors="coerce").dt.tz_localize(None)
+    sentinel = dates.isin(pd.to_datetime(list(SENTINEL_DATES)))
+    clean = pd.DataFrame({"row": people.get_indexer(events["participant"]), "date": dates.mask(sentinel), "source": events["source"].astype(str).str.strip().str.lower(),
+                          "code": _clean_codes(events["code"]), "value": pd.to_numeric(events["value"], errors="coerce") if "value" in events else np.nan})
+    unread = int((dates.isna() & events["date"].notna()).sum())
+    notes = {"not imaged": int((clean.row < 0).sum()), "date stands for unknown": int(sentinel.sum()), "date not readable": unread}
+    return clean[clean.row >= 0].reset_index(drop=True), notes
+
+def _matches(codes:pd.Series, wanted:Sequence[str], source:str) -> pd.Series:
+    "Which codes are wanted: by prefix for ICD, OPCS and a final '*', else exactly."
+    wanted = [(_clean_codes(pd.Series([code.rstrip("*")]))[0], code.endswith("*") or source.startswith(("icd", "opcs"))) for code in wanted]
+    prefixes = tuple(code for code, prefix in wanted if prefix)
+    return codes.isin([code for code, _ in wanted]) | (codes.str.startswith(prefixes) if prefixes else False)
+
+# %% ../nbs/10_reports.ipynb #5c6ac509
+def _find_events(events:pd.DataFrame, rule:RecordRule, scan:pd.Series) -> pd.DataFrame:
+    "The events that satisfy a rule, with days from the scan and whether prevalent, incident or undated."
+    events = events[events.source == rule.source.lower()]
+    hit = _matches(events.code, rule.codes, rule.source.lower()) & ~(_matches(events.code, rule.but, rule.source.lower()) if rule.but else False)
+    hit &= (events.value > rule.above) if rule.above is not None else True
+    hit &= (events.value < rule.below) if rule.below is not None else True
+    found = events[hit].sort_values(["row", "date"]).drop_duplicates(["row", "date", "code"])
+    nth = found.groupby("row").date.transform(lambda dates: dates.rank(method="dense"))
+    found = found[(nth >= rule.times) | (nth.isna() & (rule.times == 1))]
+    days = (found.date - scan.iloc[found.row].set_axis(found.index)).dt.days
+    when = np.select([days.isna() & (rule.undated == "prevalent"), days.isna(), days <= 0], ["prevalent", "undated", "prevalent"], "incident")
+    return found.assign(label=rule.label, days=days, when=when, ppv=rule.ppv)
+
+# %% ../nbs/10_reports.ipynb #b42666e6
+def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.DataFrame|None) -> np.ndarray:
+    "Who could have been recorded by the rule's source before the scan, (n,) bool."
+    n, source = len(scan), rule.source.lower()
+    if rule.above is not None or rule.below is not None:
+        seen = events[(events.source == source) & _matches(events.code, rule.codes, source) & (events.date <= scan.iloc[events.row].set_axis(events.index))]
+        return np.bincount(seen.row, minlength=n) >= rule.times
+    if coverage is None:
+        return np.isin(np.arange(n), events.row[events.source == source])
+    known = coverage[coverage["source"].astype(str).str.lower() == source]
+    rows = scan.index.get_indexer(known["participant"])
+    start = pd.to_datetime(known["start"], errors="coerce").values if "start" in known else np.full(len(known), np.datetime64("NaT"))
+    early = np.isnat(start) | (start <= scan.iloc[rows].values)
+    return np.isin(np.arange(n), rows[(rows >= 0) & early])
+
+def _vote(found:pd.DataFrame, covered:np.ndarray) -> np.ndarray:
+    "A source's answer: 1 yes, 0 no, NaN not known, (n,)."
+    vote = np.where(covered, 0.0, np.nan)
+    vote[found.row[found.when == "undated"]] = np.nan
+    vote[found.row[found.when == "prevalent"]] = 1.0
+    return vote
+
+# %% ../nbs/10_reports.ipynb #db9dfaef
+def _combine_sources(votes:pd.DataFrame, found:pd.DataFrame, until:pd.Timestamp|None) -> dict[str, np.ndarray]:
+    "One label's columns from the answers of its sources and the events found."
+    n = len(votes)
+    prevalent = np.where((votes == 1).any(axis=1), 1.0, np.where((votes == 0).any(axis=1), 0.0, np.nan))
+    open_question = np.isin(np.arange(n), found.row[found.when == "undated"]) & (prevalent != 1)
+    prevalent[open_question] = np.nan
+    later = found[(found.when == "incident") & (found.date <= until if until is not None else True)]
+    incident = np.where(prevalent == 0, np.isin(np.arange(n), later.row).astype(float), np.nan)
+    counted = pd.concat([found[found.when == "prevalent"], later])
+    first = counted.sort_values("days").groupby("row").first()
+    best = found[found.when == "prevalent"].sort_values("ppv", ascending=False).groupby("row").first()
+    fill = lambda series: series.reindex(range(n)).to_numpy()
+    return {"": prevalent, "_incident": incident, "_days": fill(first.days), "_source": fill(first.source), "_ppv": fill(best.ppv)}
+
+def label_records(
+    events:pd.DataFrame, # participant, date, source, code, and value for measurements; one row an event
+    rules:Iterable[RecordRule|Mapping]|pd.DataFrame, # when an event supports a label
+    *,
+    imaging_date:pd.Series, # day of the scan, indexed by participant, (n,)
+    coverage:pd.DataFrame|None=None, # participant, source (and start): who could have been recorded; None: who ever was
+    followed_until:str|pd.Timestamp|None=None, # events after this day don't count (end of follow-up)
+) -> pd.DataFrame: # n rows; per label: itself (1, 0, NaN), _incident, _days from scan to first event, _source, _ppv
+    """Labels at the day of imaging. `.attrs`: "evidence" (events with row number), "votes" (label -> answers by source,
+    for `combine_labels`), "notes" (events not used, by reason). Raises `CohortError`."""
+    scan = pd.to_datetime(imaging_date, errors="coerce")
+    if scan.index.has_duplicates or scan.isna().any():
+        raise CohortError(f"imaging_date: {int(scan.isna().sum())} rows without a readable date, {int(scan.index.duplicated().sum())} repeated; give one date a participant")
+    rules, (events, notes) = read_rules(rules), _clean_events(events, scan.index)
+    until = None if followed_until is None else pd.Timestamp(followed_until)
+    columns, all_votes, evidence = {}, {}, []
+    for label in dict.fromkeys(rule.label for rule in rules):
+        mine = [rule for rule in rules if rule.label == label]
+        found = [_find_events(events, rule, scan) for rule in mine]
+        answers = [_vote(hits, _covered(events, rule, scan, coverage)) for rule, hits in zip(mine, found)]
+        votes = pd.DataFrame(np.array(answers).T, index=scan.index, columns=[rule.source for rule in mine])
+        all_votes[label] = Attached(votes.T.groupby(level=0, sort=False).max().T)
+        evidence.append(pd.concat(found))
+        columns |= {label + key: value for key, value in _combine_sources(votes, evidence[-1], until).items()}
+    out = LabelTable(columns, index=scan.index)
+    order = ["row", "label", "source", "code", "date", "days", "when", "ppv"]
+    out.attrs = {"evidence": Attached(pd.concat(evidence)[order].reset_index(drop=True)), "votes": all_votes, "notes": notes}
+    return out
+
+# %% ../nbs/10_reports.ipynb #b9773b05
+def _one_hot_votes(votes:Any) -> tuple[np.ndarray, list, list]:
+    "Votes as (n, sources, classes) zeros and ones (all zero: abstained), the source names, the classes."
+    frame = votes if isinstance(votes, pd.DataFrame) else pd.DataFrame(np.asarray(votes))
+    values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    values = np.where(values == -1, np.nan, values)
+    given = values[np.isfinite(values)]
+    if values.ndim != 2 or len(given) == 0 or (given < 0).any() or (given != np.round(given)).any():
+        raise CohortError("votes: classes 0, 1, 2, ... in (rows, sources); abstentions as NaN or -1; at least one vote")
+    classes = np.arange(max(2, int(given.max()) + 1))
+    return (values[:, :, None] == classes).astype(float), list(frame.columns), list(classes)
+
+def _posterior(one_hot:np.ndarray, confusion:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+    "P(class | votes), (n, k), given confusion[source, true, vote], class balance and the weight of each source."
+    logs = np.log(confusion) * weight[:, None, None]
+    scores = np.log(balance) + one_hot.reshape(len(one_hot), -1) @ logs.transpose(0, 2, 1).reshape(-1, len(balance))
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+# %% ../nbs/10_reports.ipynb #b9e165db
+def _count(one_hot:np.ndarray, soft:np.ndarray) -> np.ndarray:
+    "Expected number of votes, (source, true, vote)."
+    n, sources, k = one_hot.shape
+    return (soft.T @ one_hot.reshape(n, -1)).reshape(k, sources, k).transpose(1, 0, 2)
+
+def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
+    "Confusion matrices from counts; `shared`: one accuracy a source (one-coin). `prior`: as if seen so many votes, 0.6 of them right."
+    k = counts.shape[1]
+    if not shared:
+        counts = counts + np.reshape(prior, (-1, 1, 1)) / k * np.where(np.eye(k) == 1, 0.6, 0.4 / (k - 1))
+        return counts / counts.sum(axis=2, keepdims=True)
+    right = np.einsum("sii->s", counts) + 0.6 * prior
+    accuracy = np.clip(right / (counts.sum(axis=(1, 2)) + prior), 1e-4, 1 - 1e-4)[:, None, None]
+    return np.where(np.eye(k) == 1, accuracy, (1 - accuracy) / (k - 1))
+
+def _expectation_maximisation(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray, *, shared:bool, prior:np.ndarray, rounds:int=200) -> tuple:
+    "Dawid and Skene's circle, from the majority until nothing moves by more than a millionth. Returns soft labels and confusion."
+    soft = _majority(one_hot, balance, weight)
+    for _ in range(rounds):
+        confusion = _confusion(_count(one_hot, soft), shared, prior)
+        last, soft = soft, _posterior(one_hot, confusion, balance, weight)
+        if np.abs(soft - last).max() < 1e-6:
+            break
+    return soft, confusion
+
+def _majority(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+    "Share of the (weighted) votes for each class, the class balance where nobody voted, (n, k)."
+    votes = np.einsum("nsk,s->nk", one_hot, weight)
+    total = votes.sum(axis=1, keepdims=True)
+    return np.where(total > 0, votes / np.maximum(total, 1e-12), balance)
+
+# %% ../nbs/10_reports.ipynb #61960cb6
+def _weights_by_agreement(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+    "Log-odds of each source's agreement with the majority of the others, at least 0."
+    out = np.zeros(len(weight))
+    for source in range(len(weight)):
+        others = np.where(np.arange(len(weight)) == source, 0, weight)
+        rest = _majority(one_hot, np.full(len(balance), 1 / len(balance)), others)
+        agree, votes = (rest * one_hot[:, source]).sum(), one_hot[:, source].sum()
+        share = np.clip((agree + 1) / (votes + 2), 0.01, 0.99)
+        out[source] = max(0.0, np.log(share * (len(balance) - 1) / (1 - share)))
+    return out * weight if out.any() else weight
+
+# %% ../nbs/10_reports.ipynb #9de9b6a8
+METHODS = ("dawid-skene", "dawid-skene-full", "weighted-majority", "majority")
+
+def _class_balance(balance:Sequence[float]|None, one_hot:np.ndarray, weight:np.ndarray) -> np.ndarray:
+    "The given shares of the classes, or those of the majority."
+    k = one_hot.shape[2]
+    if balance is None:
+        share = _majority(one_hot[one_hot.any(axis=(1, 2))], np.full(k, 1 / k), weight).mean(axis=0)
+        return (share + 0.01) / (share + 0.01).sum()
+    balance = np.asarray(balance, float)
+    if balance.shape != (k,) or (balance <= 0).any():
+        raise CohortError(f"balance: give {k} positive shares, one for each class in the votes")
+    return balance / balance.sum()
+
+def combine_labels(
+    votes:pd.DataFrame|np.ndarray, # (n, sources): classes 0, 1, ...; NaN or -1 where a source abstains
+    *,
+    method:str="dawid-skene", # "dawid-skene" (one-coin), "dawid-skene-full", "weighted-majority", "majority"
+    balance:Sequence[float]|None=None, # known shares of the classes, (k,); None: those of the majority, kept fixed
+    families:Mapping[Any, Any]|None=None, # source -> family; sources of a family share one source's weight
+    prior:float|None=None, # the prior on a source's accuracy counts as so many votes; None: the root of its votes
+) -> pd.DataFrame: # (n, k) probability of each class; without any vote the class balance
+    """Merge sources into soft labels (Dawid and Skene 1979). `.attrs`: "sources" (per source: votes, abstained, accuracy),
+    "balance", "n_votes" per row, and "confusion"[source, true, vote]. Raises `CohortError`."""
+    if method not in METHODS:
+        raise CohortError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}")
+    one_hot, sources, classes = _one_hot_votes(votes)
+    family = pd.Series([(families or {}).get(source, f"alone: {source}") for source in sources])
+    weight = (1 / family.groupby(family).transform("size")).to_numpy(float)
+    balance = _class_balance(balance, one_hot, weight)
+    given = one_hot.sum(axis=(0, 2))
+    prior = np.sqrt(given) + 1e-9 if prior is None else np.full(len(sources), float(prior))
+    if method.startswith("dawid"):
+        soft, confusion = _expectation_maximisation(one_hot, balance, weight, shared=method == "dawid-skene", prior=prior)
+    else:
+        weight = _weights_by_agreement(one_hot, balance, weight) if method == "weighted-majority" else weight
+        soft = _majority(one_hot, balance, weight)
+        confusion = _confusion(_count(one_hot, soft), True, prior)
+    index = votes.index if isinstance(votes, pd.DataFrame) else None
+    out = LabelTable(soft, columns=classes, index=index)
+    accuracy = np.einsum("sij,i->s", confusion * np.eye(len(classes)), balance)
+    out.attrs = {"sources": pd.DataFrame({"votes": given, "abstained": 1 - given / len(one_hot), "accuracy": accuracy}, index=sources),
+                 "balance": balance, "n_votes": one_hot.sum(axis=(1, 2)).astype(int), "confusion": confusion}
+    return out
+
+# %% ../nbs/10_reports.ipynb #235eb10a
+def source_agreement(
+    votes:pd.DataFrame, # (n, sources), NaN or -1 where a source abstains
+) -> pd.DataFrame: # (sources, sources): share of equal votes where both voted
+    "How often two sources say the same. Far more than with all others: one may copy the other."
+    values = votes.where(votes != -1).to_numpy(float)
+    both = np.isfinite(values).astype(float)
+    equal = sum((values == k).astype(float).T @ (values == k).astype(float) for k in np.unique(values[np.isfinite(values)]))
+    share = np.where(both.T @ both > 0, equal / np.maximum(both.T @ both, 1), np.nan)
+    return pd.DataFrame(share, index=votes.columns, columns=votes.columns)
+
+def plot_accuracy(
+    sources:pd.DataFrame, # `combine_labels(...).attrs["sources"]`
+    truth:Sequence[float]|None=None, # the sources' true accuracies, where known
+    *,
+    ax:Axes|None=None, # axes to draw on
+    **style:Any, # label, color, marker
+) -> Axes: # the axes
+    "Estimated accuracy of every source, and the truth in black."
+    ax = new_ax(ax, figsize=(6, 3))
+    ax.plot(sources.index.astype(str), sources.accuracy, **{"marker": "o", "ls": "", "color": COLORS["joint"], **style})
+    if truth is not None:
+        ax.plot(sources.index.astype(str), truth, "_", color=COLORS["truth"], ms=16, label="truth")
+    ax.axhline(0.5, color=COLORS["context"], lw=0.8)
+    ax.set(ylabel="accuracy")
+    return ax
+
+# %% ../nbs/10_reports.ipynb #35b53788
+class _Writer:
+    "Appends tables to one Parquet or CSV file."
+    def __init__(self, path:Path, kind:str):
+        self.path, self.kind, self.file, self.rows = path, kind, None, 0
+
+    def write(self, table:pd.DataFrame) -> None:
+        "Append a table with the columns of the first."
+        if self.kind == ".csv":
+            table.to_csv(self.path, mode="a", header=self.file is None, index=False)
+            self.file = self.path
+        else:
+            batch = pa.Table.from_pandas(table, preserve_index=False, schema=self.file.schema if self.file else None)
+            self.file = self.file or pq.ParquetWriter(self.path, batch.schema)
+            self.file.write_table(batch)
+        self.rows += len(table)
+
+    def close(self) -> None:
+        "Finish the file."
+        if self.kind == ".parquet" and self.file is not None:
+            self.file.close()
+
+# %% ../nbs/10_reports.ipynb #c4f8e2a3
+def _open_text(path:Path) -> Any:
+    "A text file, also if it is gzipped; undecodable bytes become �."
+    opener = gzip.open if path.suffix == ".gz" else open
+    return opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+
+def _read_csv_rows(file:Any, separator:str) -> Iterator[tuple[dict, str]]:
+    "Rows of a CSV file with a reason why a row can't be used, or ''."
+    reader = csv.DictReader(file, delimiter=separator)
+    for row in reader:
+        broken = None in row or None in row.values()
+        yield row, "wrong number of fields" if broken else ""
+
+def _read_json_rows(file:Any) -> Iterator[tuple[dict, str]]:
+    "Objects of a JSON-lines file with a reason why a line can't be used, or ''."
+    for line in file:
+        if line.strip():
+            try:
+                row = json.loads(line)
+                yield (row, "") if isinstance(row, dict) else ({}, "not a JSON object")
+            except json.JSONDecodeError:
+                yield {}, "not valid JSON"
+
+def read_rows(
+    path:str|Path, # .csv, .tsv, .jsonl, also .gz
+) -> Iterator[tuple[dict, str]]: # each row, and why it can't be used ('' if it can)
+    "Stream the rows of a file; raises `CohortError` for other endings."
+    path = Path(path)
+    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if kind not in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        raise CohortError(f"{path.name}: reports are read from .csv, .tsv or .jsonl (also .gz)")
+    with _open_text(path) as file:
+        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else ",") if kind in (".csv", ".tsv") else _read_json_rows(file)
+
+# %% ../nbs/10_reports.ipynb #b2920682
+@dataclass(frozen=True)
+class LabelRun:
+    "What `label_file` did."
+    rows: int # in the file
+    labelled: int # of them
+    skipped: pd.DataFrame # row, reason
+    counts: pd.DataFrame # per finding: present, absent, uncertain, not mentioned
+    files: tuple[Path, ...] # written
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in self.skipped.reason.value_counts().items())
+        return f"{self.labelled} of {self.rows} reports labelled" + (f"; skipped: {reasons}" if reasons else "") + f"; written: {', '.join(f.name for f in self.files)}"
+
+def _why_skip(row:dict, reason:str, text:str) -> str:
+    "Why a row has no report, or ''."
+    if reason or text not in row:
+        return reason or f"no column {text!r}"
+    return "" if isinstance(row[text], str) and row[text].strip() else "empty report"
+
+def _pieces(rows:Iterator[tuple[dict, str]], text:str, size:int, skipped:list) -> Iterator[tuple[list[int], list[dict]]]:
+    "Usable rows with their numbers, `size` at a time; the others go to `skipped`."
+    numbers, kept = [], []
+    for number, (row, reason) in enumerate(rows):
+        if reason := _why_skip(row, reason, text):
+            skipped.append((number, reason))
+        else:
+            numbers.append(number)
+            kept.append(row)
+        if len(kept) == size:
+            yield numbers, kept
+            numbers, kept = [], []
+    if kept:
+        yield numbers, kept
+
+# %% ../nbs/10_reports.ipynb #112bc628
+def label_file(
+    path:str|Path, # reports: .csv, .tsv or .jsonl, also .gz
+    out:str|Path, # labels: .parquet or .csv; evidence and skipped rows are written beside it
+    *,
+    text:str="text", # the column that holds the report
+    vocabulary:str|Path|Vocabulary="chest", # as in `label_reports`
+    uncertain:str="keep", # as in `label_reports`
+    keep:Sequence[str]=(), # columns to carry along (an id)
+    size:int=5000, # reports held in memory at a time
+) -> LabelRun: # counts, skipped rows, files
+    "Label a file of reports piece by piece. `row` in all outputs is the row of the input, from 0. Raises `CohortError`."
+    out, kind = Path(out), Path(out).suffix
+    if kind not in (".parquet", ".csv"):
+        raise CohortError(f"{out.name}: labels are written as .parquet or .csv")
+    vocabulary, skipped, counts = _as_vocabulary(vocabulary), [], 0
+    files = [out, *(out.with_name(f"{out.stem}.{part}{kind}") for part in ("evidence", "skipped"))]
+    with write_atomic(files[0]) as a, write_atomic(files[1]) as b, write_atomic(files[2]) as c:
+        writers = [_Writer(temporary, kind) for temporary in (a, b, c)]
+        for numbers, rows in _pieces(read_rows(path), text, size, skipped):
+            labels = label_reports([row[text] for row in rows], vocabulary=vocabulary, uncertain=uncertain)
+            counts = counts + _count_states(labels)
+            evidence = labels.attrs["evidence"]
+            carried = {name: [str(row.get(name, "")) for row in rows] for name in keep}
+            writers[0].write(pd.concat([pd.DataFrame({"row": numbers, **carried}), labels.reset_index(drop=True)], axis=1))
+            writers[1].write(evidence.assign(row=np.asarray(numbers)[evidence.row]))
+        if writers[0].rows == 0:
+            first = skipped[0][1] if skipped else "it has no rows"
+            raise CohortError(f"{Path(path).name}: nothing to label ({first}); name the report's column with text=")
+        skipped = pd.DataFrame(skipped, columns=["row", "reason"]).astype({"row": "int64", "reason": "object"})
+        writers[2].write(skipped)
+        for writer in writers:
+            writer.close()
+    return LabelRun(writers[0].rows + len(skipped), writers[0].rows, skipped, counts, tuple(files))
+
+def _count_states(labels:pd.DataFrame) -> pd.DataFrame:
+    "Per finding: how many present, absent, uncertain, not mentioned."
+    states = {"present": labels == 1, "absent": labels == 0, "uncertain": labels == -1, "not mentioned": labels.isna()}
+    return pd.DataFrame({name: state.sum() for name, state in states.items()})
