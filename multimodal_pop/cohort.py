@@ -1008,7 +1008,7 @@ def validate_cohort(
     order = {"warning": 0, "note": 1}
     return pd.DataFrame(sorted(found, key=lambda f: order[f[0]]), columns=["level", "check", "column", "detail"])
 
-# %% ../nbs/01_cohort.ipynb #70de308d
+# %% ../nbs/01_cohort.ipynb #3af87b2c
 def describe(
     cohort:Cohort, # anything that could be made
 ) -> str: # HTML for a notebook
@@ -1026,7 +1026,7 @@ def html_box(
     frame:pd.DataFrame, # what it holds
 ) -> str: # HTML, or nothing for an empty table
     "A small table with a title."
-    return "" if frame.empty else f"<div><b>{title}</b>{frame.to_html(index=False, border=0, escape=True)}</div>"
+    return "" if frame.empty else f"<div><b>{title}</b>{frame.to_html(index=False, border=0, justify='left')}</div>"
 
 def column_box(cohort:Cohort) -> str:
     "Columns by kind: how many, how much is missing, some names."

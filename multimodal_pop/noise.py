@@ -5,8 +5,10 @@
 # %% auto #0
 __all__ = ['noise_matrix', 'NoisyWorld', 'noisy_world', 'confident_joint', 'anchor_matrix', 'plateau_matrix', 'diagonal_bound',
            'centred_log', 'fit_truth', 'assisted_share', 'effective_interval', 'shrink_groups', 'gap_test',
-           'audit_size', 'NoiseEstimate', 'fit_pool', 'clean_posterior', 'implied_auc', 'true_prior', 'estimate_noise',
-           'plot_noise_matrix', 'plot_groups', 'plot_coverage']
+           'audit_size', 'NoiseEstimate', 'fit_pool', 'unblur', 'even_out', 'plateau_matrices', 'clean_posterior',
+           'true_prior', 'implied_auc', 'estimate_noise', 'plot_noise_matrix', 'plot_groups', 'plot_coverage',
+           'self_confidence', 'normalised_margin', 'entropy_adjusted', 'adjusted_margin', 'training_margin',
+           'neighbour_probs', 'find_issues', 'plot_issues', 'plot_scores', 'annotator_quality']
 
 # %% ../nbs/11_noise.ipynb #1352afaf
 from collections.abc import Callable, Mapping, Sequence
@@ -158,12 +160,12 @@ def _plateaus(labels:np.ndarray, probs:np.ndarray, share:float=0.5) -> list[np.n
     sizes = np.maximum((share * np.bincount(labels, minlength=probs.shape[1])).astype(int), min(10, len(labels)))
     return [np.argsort(-probs[:, t], kind="stable")[:size] for t, size in enumerate(sizes)]
 
-# %% ../nbs/11_noise.ipynb #91ba6814
+# %% ../nbs/11_noise.ipynb #9000c802
 def diagonal_bound(
     labels:np.ndarray, # given labels, (n,)
     probs:np.ndarray, # out-of-sample probabilities, (n, k); only their order counts
     *,
-    level:float=0.95, # of all k bounds together
+    level:float=0.99, # of all k bounds together
 ) -> np.ndarray: # smallest P(given = t | true = t), (k,)
     "Lower bounds of the noise matrix's diagonal, by Clopper and Pearson on the plateau of each class."
     rows = _plateaus(labels, probs)
@@ -474,10 +476,45 @@ def fit_pool(
     pool.weights = theta[:views]
     return pool
 
-# %% ../nbs/11_noise.ipynb #ec8c675a
+# %% ../nbs/11_noise.ipynb #5ab97a7f
+def unblur(
+    probs:np.ndarray, # P(given label | row), (n, k); rows of NaN stay
+    matrices:np.ndarray, # P(given | true) of each row's group, (n, k, k) or (k, k)
+    *,
+    steps:int=4, # of the iteration; more is sharper
+) -> np.ndarray: # P(true label | row), (n, k), never negative
+    "What the true label's probabilities must be for the noise to turn them into `probs`."
+    forward = "nk,nkj->nj" if np.ndim(matrices) == 3 else "nk,kj->nj"
+    back = "nj,nkj->nk" if np.ndim(matrices) == 3 else "nj,kj->nk"
+    clean = probs.copy()
+    for _ in range(steps):
+        clean = clean * np.einsum(back, probs / np.maximum(np.einsum(forward, clean, matrices), 1e-12), matrices)
+    return clean / clean.sum(1, keepdims=True)
+
+def even_out(
+    matrix:np.ndarray, # P(given | true) by counting, (k, k)
+    sizes:np.ndarray, # rows counted for each true class, (k,)
+) -> np.ndarray: # nearer to symmetric noise, (k, k)
+    "Empirical Bayes: keep of the difference to symmetric noise what chance does not explain."
+    k = len(matrix)
+    even = noise_matrix(1 - matrix.diagonal() @ sizes / sizes.sum(), classes=k)
+    excess = (sizes[:, None] * (matrix - even) ** 2 / np.maximum(even, 1e-9)).sum()
+    keep = max(0.0, 1 - (k * (k - 1) - 1) / max(excess, 1e-9))
+    return keep * matrix + (1 - keep) * even
+
+# %% ../nbs/11_noise.ipynb #8d6ccaa2
+def plateau_matrices(
+    labels:np.ndarray, # given labels, (n,)
+    clean:np.ndarray, # scores that rank rows for each class, (n, k)
+    codes:np.ndarray, # group codes, (n,)
+) -> np.ndarray: # P(given | true) of each group, (groups, k, k)
+    "Plateau matrices by group, evened out."
+    inside = [codes == g for g in range(codes.max() + 1)]
+    return np.stack([even_out(plateau_matrix(labels[i], clean[i]), np.array([len(r) for r in _plateaus(labels[i], clean[i])])) for i in inside])
+
 def clean_posterior(
     labels:np.ndarray, # given labels, (n,)
-    logs:np.ndarray, # centred log probabilities of the views, (views, n, k)
+    views:np.ndarray, # out-of-sample probabilities, (views, n, k); NaN rows abstain
     codes:np.ndarray, # group codes, (n,)
     *,
     matrices:np.ndarray|None=None, # P(given | true) of each group, (groups, k, k); None: plateaus
@@ -486,46 +523,61 @@ def clean_posterior(
     seed:int=0, # of the folds
 ) -> tuple[np.ndarray, np.ndarray]: # P(true | what the views say), (n, k), without the given label; matrices (groups, k, k)
     "Fuse views into the probability of the true class, through known or plateau noise matrices."
-    clean = softmax(logs.sum(0), axis=1)
+    plain = np.stack([centred_log(v) for v in views])
+    clean = softmax(plain.sum(0), axis=1)
     fold = generator(seed, "pool").permutation(len(labels)) % folds
-    known = matrices is not None
-    for _ in range(1 if known else rounds):
-        if not known:
-            matrices = np.stack([plateau_matrix(labels[codes == g], clean[codes == g]) for g in range(codes.max() + 1)])
-        likelihood = matrices[codes, :, labels]
-        clean = np.empty_like(likelihood)
-        for f in range(folds):
-            pool = fit_pool(labels[fold != f], logs[:, fold != f], likelihood[fold != f])
-            clean[fold == f] = pool(logs[:, fold == f])
-    if not known:
-        matrices = np.stack([plateau_matrix(labels[codes == g], clean[codes == g]) for g in range(codes.max() + 1)])
-    return clean, matrices
+    everywhere = [(slice(None), slice(None))]
+    halves = [(fold != f, fold == f) for f in range(folds)]
+    if matrices is not None:
+        return _pooled(labels, views, plain, codes, matrices, halves)[0], matrices
+    for _ in range(rounds - 1):
+        clean, _ = _pooled(labels, views, plain, codes, plateau_matrices(labels, clean, codes), everywhere)
+    rich = plateau_matrices(labels, clean, codes)
+    even = np.stack([noise_matrix((1 - m.diagonal()).min(), classes=len(m)) for m in rich])
+    (clean, fit), (simple, simple_fit) = (_pooled(labels, views, plain, codes, m, halves) for m in (rich, even))
+    needed = stats.chi2.ppf(0.99, len(rich) * max(rich[0].size - len(rich[0]) - 1, 1)) / 2
+    return (clean, rich) if fit > simple_fit + needed else (simple, even)
 
-# %% ../nbs/11_noise.ipynb #a5482552
-def implied_auc(
-    clean:np.ndarray, # clean posterior, (n, k)
-) -> float: # mean over classes of the AUC that calibrated probabilities promise
-    "The AUC of each class if each row were of class t with probability clean[:, t]."
-    values = []
-    for t in range(clean.shape[1]):
-        p = np.sort(clean[:, t])
-        below = np.cumsum(1 - p) - (1 - p) / 2
-        values.append(np.sum(p * below) / np.maximum(p.sum() * (1 - p).sum(), 1e-12))
-    return float(np.mean(values))
+def _pooled(labels:np.ndarray, views:np.ndarray, plain:np.ndarray, codes:np.ndarray, matrices:np.ndarray, parts:list) -> tuple[np.ndarray, float]:
+    "Clean posterior of the rows of each (fit, predict) pair, and the log likelihood of the given labels."
+    likelihood = matrices[codes, :, labels]
+    logs = np.concatenate([plain, [centred_log(unblur(v, matrices[codes] if len(matrices) > 1 else matrices[0])) for v in views]])
+    clean = np.zeros_like(likelihood)
+    for into, out in parts:
+        clean[out] = fit_pool(labels[into], logs[:, into], likelihood[into])(logs[:, out])
+    return clean, float(np.log(np.maximum((clean * likelihood).sum(1), 1e-300)).sum())
 
+# %% ../nbs/11_noise.ipynb #3037d0e7
 def true_prior(
     matrix:np.ndarray, # P(given | true), (k, k)
     marginal:np.ndarray, # P(given), (k,)
-    *,
-    rounds:int=300, # of the iteration
 ) -> np.ndarray: # P(true), (k,), never negative
-    "The prior that makes the given labels' shares most likely (Richardson 1972, Lucy 1974)."
-    prior = np.full(len(matrix), 1 / len(matrix))
-    for _ in range(rounds):
-        prior = prior * (matrix @ (marginal / np.maximum(prior @ matrix, 1e-12)))
-    return prior
+    "The prior that makes the given labels' shares most likely."
+    even = np.full((1, len(matrix)), 1 / len(matrix))
+    prior = even
+    for _ in range(300):
+        prior = prior * ((marginal / np.maximum(prior @ matrix, 1e-12)) @ matrix.T)
+    return prior[0]
 
-# %% ../nbs/11_noise.ipynb #9bb5b4dd
+def implied_auc(
+    labels:np.ndarray, # given labels, (n,)
+    clean:np.ndarray, # scores of the true classes, (n, k)
+    matrix:np.ndarray, # P(given | true), (k, k)
+) -> float: # mean over classes, at most 1
+    "The AUC for true labels if the noise is `matrix` (Menon et al. 2015, ICML); exact for two classes."
+    n, k = clean.shape
+    count = np.bincount(labels, minlength=k)
+    right = true_prior(matrix, count / n) * matrix.diagonal()
+    values = []
+    for t in np.flatnonzero((count > 0) & (count < n)):
+        share = count[t] / n
+        wrong = (1 - right[t] / share) + (true_prior(matrix, count / n)[t] - right[t]) / (1 - share)
+        ranks = stats.rankdata(clean[:, t])[labels == t]
+        auc = (ranks.mean() - (count[t] + 1) / 2) / (n - count[t])
+        values.append(min(1.0, 0.5 + (auc - 0.5) / max(1 - wrong, 1e-3)))
+    return float(np.mean(values)) if values else np.nan
+
+# %% ../nbs/11_noise.ipynb #21caef70
 def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndarray, **extra:Any) -> NoiseEstimate:
     "What can be said without an audit: the plateau as the largest noise, bounds, and how many rows to audit."
     k, eye = len(matrix), np.eye(len(matrix))
@@ -534,11 +586,11 @@ def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndar
     rarest = max(prior.min(), 0.02)
     rows = audit_size(float(np.clip(1 - floor.min(), 0.02, 0.5)), prior=rarest)
     return NoiseEstimate(matrix, prior, float(prior @ (1 - matrix.diagonal())), eye * floor, np.where(eye > 0, 1.0, 1 - floor),
-                         0.0, float(1 - floor.min()), False, len(given), separability=implied_auc(clean), audit_rows=rows, **extra)
+                         0.0, float(1 - floor.min()), False, len(given), separability=implied_auc(given, clean, matrix), audit_rows=rows, **extra)
 
 def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, seed:int) -> NoiseEstimate:
     "Bounds for all and for each group; the whole is bounded by its groups."
-    clean, matrices = clean_posterior(given, centred_log(probs)[None], codes, seed=seed)
+    clean, matrices = clean_posterior(given, probs[None], codes, seed=seed)
     if not names:
         return _bounds(given, probs, clean, matrices[0])
     groups = {name: _bounds(given[codes == g], probs[codes == g], clean[codes == g], matrices[g]) for g, name in enumerate(names)}
@@ -546,7 +598,7 @@ def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list,
     joint = sum(w * e.joint for w, e in zip(weight, groups.values()))
     worst = lambda name, pick: pick([getattr(e, name) for e in groups.values()])
     return NoiseEstimate(_rows_to_one(joint), joint.sum(1), float(1 - joint.trace()), worst("low", np.minimum.reduce), worst("high", np.maximum.reduce),
-                         0.0, worst("rate_high", max), False, len(given), by_group=groups, separability=implied_auc(clean),
+                         0.0, worst("rate_high", max), False, len(given), by_group=groups, separability=float(weight @ [e.separability for e in groups.values()]),
                          p_gap=gap_test(given, codes, _plateau_strata(given, clean), seed=seed), audit_rows=worst("audit_rows", max))
 
 def _plateau_strata(given:np.ndarray, clean:np.ndarray) -> np.ndarray:
@@ -628,3 +680,203 @@ def plot_coverage(
     ax.legend(loc="lower left")
     ax.invert_yaxis()
     return ax
+
+# %% ../nbs/11_noise.ipynb #c784a610
+def self_confidence(
+    labels:np.ndarray, # given labels, (n,)
+    probs:np.ndarray, # out-of-sample probabilities, (n, k)
+) -> np.ndarray: # doubt between 0 and 1, (n,)
+    "One minus the probability of the given label; the same ranking as the cross-entropy."
+    labels, probs, *_ = _check(labels, probs)
+    return 1 - probs[np.arange(len(labels)), labels]
+
+def normalised_margin(
+    labels:np.ndarray, # given labels, (n,)
+    probs:np.ndarray, # out-of-sample probabilities, (n, k)
+) -> np.ndarray: # doubt between 0 and 1, (n,)
+    "How far the best other class lies above the given one."
+    labels, probs, *_ = _check(labels, probs)
+    rest = probs.copy()
+    rest[np.arange(len(labels)), labels] = -np.inf
+    return (1 + rest.max(1) - probs[np.arange(len(labels)), labels]) / 2
+
+def entropy_adjusted(
+    labels:np.ndarray, # given labels, (n,)
+    probs:np.ndarray, # out-of-sample probabilities, (n, k)
+) -> np.ndarray: # doubt in nats, (n,)
+    "Cross-entropy minus entropy (Bernhardt et al. 2022, Nat Commun 13): a confident contradiction counts more than an unsure one."
+    labels, probs, *_ = _check(labels, probs)
+    logs = np.log(np.clip(probs, 1e-9, 1))
+    return (probs * logs).sum(1) - logs[np.arange(len(labels)), labels]
+
+def adjusted_margin(
+    labels:np.ndarray, # given labels, (n,)
+    probs:np.ndarray, # out-of-sample probabilities, (n, k)
+) -> np.ndarray: # doubt between 0 and 1, (n,)
+    "Margin after taking from each class the model's mean confidence in it: fair to classes that the model prefers."
+    labels, probs, *_ = _check(labels, probs)
+    k = probs.shape[1]
+    bar = np.array([probs[labels == j, j].mean() if (labels == j).any() else 0.0 for j in range(k)])
+    level = probs - bar + bar.max()
+    return normalised_margin(labels, level / level.sum(1, keepdims=True))
+
+def training_margin(
+    labels:np.ndarray, # given labels, (n,)
+    logits:np.ndarray, # logged at every epoch, (epochs, n, k)
+) -> np.ndarray: # doubt: minus the area under the margin, (n,)
+    "AUM (Pleiss et al. 2020, NeurIPS): rows whose given class stays behind while the model learns."
+    logits, rows = np.array(logits, float), np.arange(len(labels))
+    own = logits[:, rows, labels].copy()
+    logits[:, rows, labels] = -np.inf
+    return -(own - logits.max(2)).mean(0)
+
+def neighbour_probs(
+    labels:np.ndarray, # given labels, (n,)
+    features:np.ndarray, # any embedding, (n, d)
+    *,
+    classes:int|None=None, # number of classes, k
+    neighbours:int=10, # who vote
+) -> np.ndarray: # smoothed shares of votes, never the row's own, (n, k)
+    "What the nearest neighbours are called: a view that needs no model, from the shared space or any other."
+    labels, features = np.asarray(labels, int), np.asarray(features, np.float32).reshape(len(labels), -1)
+    if not np.isfinite(features).all():
+        raise CohortError(f"features are not finite in {row_list(~np.isfinite(features).all(1))}")
+    k, m = classes or labels.max() + 1, min(neighbours, len(labels) - 1)
+    found = NearestNeighbors(n_neighbors=m + 1).fit(features).kneighbors(features, return_distance=False)
+    own = found == np.arange(len(labels))[:, None]
+    own[~own.any(1), -1] = True # among many twins the row itself may be missing
+    others = found[~own].reshape(len(labels), m)
+    votes = np.eye(k)[labels[others]].sum(1)
+    return (votes + 0.5 * k * np.bincount(labels, minlength=k) / len(labels)) / (m + 0.5 * k)
+
+# %% ../nbs/11_noise.ipynb #fc69b79c
+def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping|None) -> dict[str, np.ndarray]:
+    "All that may vote: name -> probabilities (n, k); NaN rows have no opinion."
+    voting, k = {}, probs.shape[1]
+    for name, view in (views or {}).items():
+        view = np.asarray(view, float)
+        view = np.stack([1 - view, view], axis=1) if view.ndim == 1 else view
+        if view.shape != probs.shape:
+            raise CohortError(f"view {name!r} has shape {view.shape}, but probs have {probs.shape}")
+        known = ~np.isnan(view).any(1)
+        bad = known & ((np.abs(view.sum(1) - 1) > 1e-3) | (view < -1e-6).any(1))
+        if bad.any():
+            raise CohortError(f"view {name!r} does not hold probabilities that sum to one in {row_list(bad)}")
+        voting[name] = view
+    if not any(np.allclose(view, probs, equal_nan=True) for view in voting.values()):
+        voting = {"model": probs, **voting}
+    if features is not None:
+        if len(features) != len(labels):
+            raise CohortError(f"features: {len(features)} rows, but there are {len(labels)} labels")
+        voting["neighbours"] = neighbour_probs(labels, features, classes=k)
+    return voting
+
+def _reasons(given:np.ndarray, suggested:np.ndarray, voting:dict[str, np.ndarray]) -> list[str]:
+    "Who contradicts the label, in words."
+    against = {name: np.where(np.isnan(v).any(1), given, np.nan_to_num(v).argmax(1)) for name, v in voting.items()}
+    texts = []
+    for i, (g, s) in enumerate(zip(given, suggested)):
+        for_it = [name for name, vote in against.items() if vote[i] == s]
+        others = [f"{name} says {vote[i]}" for name, vote in against.items() if vote[i] not in (g, s)]
+        if s == g:
+            rest = [f"{name} says {vote[i]}" for name, vote in against.items() if vote[i] != g]
+            texts.append("; ".join(rest) + f"; together they leave it at {g}" if rest else "nothing contradicts the label")
+        else:
+            who = f"{' and '.join(for_it)} {'say' if len(for_it) > 1 else 'says'} {s}" if for_it else f"a label {g} is often a true {s}"
+            texts.append("; ".join([who, *others]))
+    return texts
+
+# %% ../nbs/11_noise.ipynb #57c4feca
+def find_issues(
+    labels:np.ndarray, # given labels, (n,) ints from 0
+    probs:np.ndarray, # out-of-sample probabilities, (n, k) or (n,) for two classes
+    *,
+    groups:Sequence|None=None, # group of each row; used where noise differs between groups
+    features:np.ndarray|None=None, # an embedding for the neighbours' vote, (n, d)
+    views:Mapping|None=None, # more out-of-sample probabilities: {"image": (n, k), "table": …}; NaN rows abstain
+    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: plateaus
+    seed:int=0, # of folds and permutations
+) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
+    "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
+    given, probs, codes, names = _check(labels, probs, groups)
+    voting = _read_views(given, probs, features, views)
+    stack = np.stack(list(voting.values()))
+    if noise is not None:
+        codes, matrices = _group_matrices(noise, codes, names)
+    else:
+        matrices, plain = None, np.zeros(len(given), int)
+        if not (names and gap_test(given, codes, _plateau_strata(given, np.nan_to_num(stack).mean(0)), seed=seed) < 0.01):
+            codes = plain
+    clean, matrices = clean_posterior(given, stack, codes, matrices=matrices, seed=seed)
+    joint = np.log(clean + 1e-300) + np.log(matrices[codes, :, given] + 1e-9)
+    rest = joint.copy()
+    rest[np.arange(len(given)), given] = -np.inf
+    score = logsumexp(rest, axis=1) - joint[np.arange(len(given)), given]
+    suggested = joint.argmax(1)
+    table = pd.DataFrame({"score": score, "p_error": expit(score), "given": given, "suggested": suggested, "reason": _reasons(given, suggested, voting)})
+    return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
+
+def _group_matrices(noise:NoiseEstimate, codes:np.ndarray, names:list) -> tuple[np.ndarray, np.ndarray]:
+    "The matrices to use and each row's place among them. Audited groups are shrunken already; bounds need a gap to be told apart."
+    if not (noise.by_group and names and (noise.identifiable or noise.gap)):
+        return np.zeros(len(codes), int), noise.matrix[None]
+    lacking = [name for name in names if name not in noise.by_group]
+    if lacking:
+        raise CohortError(f"noise was estimated without {len(lacking)} of the groups that are given here; estimate it with the same groups")
+    return codes, np.stack([noise.by_group[name].matrix for name in names])
+
+# %% ../nbs/11_noise.ipynb #e181004a
+def plot_issues(
+    wrong:np.ndarray, # which labels are wrong, (n,) bool
+    scores:Mapping, # name -> doubt, (n,), higher is more doubtful
+    ax:Axes|None=None, # where to draw
+) -> Axes: # precision and recall
+    "Precision against recall of ranked label errors; our own score first, in red."
+    ax, wrong = new_ax(ax, figsize=(6, 3.6)), np.asarray(wrong, bool)
+    colours = [COLORS["doubt"], COLORS["context"], COLORS["image"], COLORS["table"], COLORS["joint"]]
+    values = {name: average_precision_score(wrong, score) for name, score in scores.items()}
+    for (name, score), colour in zip(scores.items(), colours):
+        precision, recall, _ = precision_recall_curve(wrong, score)
+        ax.plot(recall, precision, color=colour, label=f"{name}: AP {values[name]:.3f}")
+    ax.axhline(wrong.mean(), color=COLORS["truth"], linestyle=":", label="random order")
+    ax.set(xlabel="share of all errors that are found", ylabel="share of looked-at rows that are wrong", ylim=(0, 1.02),
+           title=f"{max(values, key=values.get)} finds most errors")
+    ax.legend(loc="lower left")
+    return ax
+
+def plot_scores(
+    p_error:np.ndarray, # doubt of each row, 0 to 1, (n,)
+    wrong:np.ndarray|None=None, # which labels are wrong, where known
+    ax:Axes|None=None, # where to draw
+) -> Axes: # a histogram
+    "How doubt is spread over the rows; with the truth, right and wrong labels apart."
+    ax, p_error = new_ax(ax, figsize=(6, 3)), np.asarray(p_error)
+    wrong = np.zeros(len(p_error), bool) if wrong is None else np.asarray(wrong, bool)
+    ax.hist([p_error[~wrong], p_error[wrong]], bins=np.linspace(0, 1, 21), stacked=True, color=[COLORS["context"], COLORS["doubt"]],
+            label=["label is right" if wrong.any() else "rows", "label is wrong"][:1 + wrong.any()] if wrong.any() else None)
+    ax.set(yscale="log", xlabel="probability that the label is wrong", ylabel="rows", title=f"About {p_error.sum():.0f} of {len(p_error)} labels are expected to be wrong")
+    if wrong.any():
+        ax.legend()
+    return ax
+
+# %% ../nbs/11_noise.ipynb #ed456bc8
+def annotator_quality(
+    votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
+    *,
+    classes:int|None=None, # number of classes; None: as many as are used
+) -> pd.DataFrame: # annotator, rows, agreement with the others' majority, low, high, chance
+    "Agreement of each annotator with the majority of the others, with Jeffreys' 95 % interval. Ties of the others are left out."
+    votes = pd.DataFrame(votes)
+    values = votes.to_numpy(float)
+    k = classes or int(np.nanmax(values)) + 1
+    counts = np.stack([(values == c).sum(1) for c in range(k)], axis=1)
+    rows = []
+    for a, name in enumerate(votes):
+        seen = ~np.isnan(values[:, a])
+        rest = counts[seen] - np.eye(k)[values[seen, a].astype(int)]
+        clear = (rest == rest.max(1, keepdims=True)).sum(1) == 1
+        agree, n = np.sum(rest[clear].argmax(1) == values[seen, a][clear]), int(clear.sum())
+        shares = [np.bincount(v.astype(int), minlength=k) / max(n, 1) for v in (rest[clear].argmax(1), values[seen, a][clear])]
+        low, high = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
+        rows.append((name, n, agree / n if n else np.nan, low, high, float(shares[0] @ shares[1])))
+    return pd.DataFrame(rows, columns=["annotator", "rows", "agreement", "low", "high", "chance"])

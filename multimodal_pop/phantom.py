@@ -224,8 +224,10 @@ LEVELS = {
     "chronotype": (("morning", 0.62), ("evening", 0.38)),
 }
 
-# %% ../nbs/02_phantom.ipynb #efacb33d
-def read_rows(text:str) -> pd.DataFrame:
+# %% ../nbs/02_phantom.ipynb #e1f759d1
+def read_rows(
+    text:str, # a text block, or a field of one
+) -> pd.DataFrame: # indexed by name
     "A table of the text block `text`: one header line, one line a row, the last field may hold spaces."
     header, *lines = text.strip().splitlines()
     names = header.split()
@@ -233,7 +235,9 @@ def read_rows(text:str) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=names).set_index("name").replace("-", "")
     return table.apply(lambda column: pd.to_numeric(column) if column.str.fullmatch(r"-?[\d.]+").all() else column)
 
-def read_causes(text:str) -> dict[str, float]:
+def read_causes(
+    text:str, # a text block, or a field of one
+) -> dict[str, float]: # parent -> weight
     "Parents and relative weights of a node, from `parent:weight parent:weight`."
     return {name: float(weight) for name, weight in (pair.split(":") for pair in text.split())}
 
@@ -293,27 +297,39 @@ class Graph:
             matrix[:j, j] = self.weights[name]
         return matrix
 
-# %% ../nbs/02_phantom.ipynb #8619c568
+# %% ../nbs/02_phantom.ipynb #1da02f0d
 PRIORS = {"weight_spread": (0.7, 1.3), "bystander_share": (0.1, 0.5), "nuisance_keep": 1.0, "tissue_spread": 0.08, "render_spread": 0.12}
 TISSUE = {"lung": 0.14, "muscle": 0.28, "fat": 0.58, "blood": 0.85, "myocardium": 0.32, "fluid": 0.95}
 ROOTS = ("age", "sex", "ethnicity", "deprivation", "centre")
 FAMILIES = ("biochemistry", "blood_count", "lifestyle", "demographics", "ecg", "cognition", "senses", "skeleton")
 
-def draw_share(draw:np.random.Generator, row:pd.Series) -> float:
+def draw_share(
+    draw:np.random.Generator, # generator of this purpose
+    row:pd.Series, # one row of a table of priors
+) -> float: # share, 0 to 1
     "How much of a node its causes explain, from the prior of its row."
     return draw.uniform(row.share_low, row.share_high)
 
-def draw_causes(draw:np.random.Generator, text:str) -> dict[str, float]:
+def draw_causes(
+    draw:np.random.Generator, # generator of this purpose
+    text:str, # a text block, or a field of one
+) -> dict[str, float]: # parents and relative weights
     "Relative weights of a node's causes, each spread around its prior."
     return {name: weight * draw.uniform(*PRIORS["weight_spread"]) for name, weight in read_causes(text).items()}
 
-def add_all(graph:Graph, draw:np.random.Generator, table:pd.DataFrame) -> None:
+def add_all(
+    graph:Graph, # the graph to add to
+    draw:np.random.Generator, # generator of this purpose
+    table:pd.DataFrame, # priors, one row a node
+) -> None:
     "Add the nodes of one table of priors."
     for name, row in table.iterrows():
         graph.add(name, draw_causes(draw, row.causes), draw_share(draw, row))
 
-# %% ../nbs/02_phantom.ipynb #4b3e2ed0
-def draw_columns(draw:np.random.Generator) -> pd.DataFrame:
+# %% ../nbs/02_phantom.ipynb #71deb7fb
+def draw_columns(
+    draw:np.random.Generator, # generator of this purpose
+) -> pd.DataFrame: # family, kind, unit, mean, sd, missing, causes, formula
     "Which columns this world has, and which of the candidates are tied to the heart or to the image."
     linked, free = read_rows(COLUMNS), read_rows(BYSTANDERS)
     cut = draw.random(len(linked)) >= linked.tie
@@ -322,7 +338,11 @@ def draw_columns(draw:np.random.Generator) -> pd.DataFrame:
     derived = read_rows(DERIVED).assign(kind="continuous", missing=0.0, causes="")
     return pd.concat([linked, free, derived]).fillna({"formula": "", "causes": ""})
 
-def add_columns(graph:Graph, draw:np.random.Generator, columns:pd.DataFrame) -> None:
+def add_columns(
+    graph:Graph, # the graph to add to
+    draw:np.random.Generator, # generator of this purpose
+    columns:pd.DataFrame, # the table's columns and their priors
+) -> None:
     "Add the table's measured columns: tied ones to their causes, the others to a factor of their family."
     for family in columns.family.unique():
         graph.add(f"{family}_factor", {}, 0)
@@ -338,16 +358,22 @@ def _words(formula:str) -> list[str]:
     "The names in a formula."
     return formula.replace("(", " ").replace(")", " ").split()
 
-def add_derived(graph:Graph, columns:pd.DataFrame) -> None:
+def add_derived(
+    graph:Graph, # the graph to add to
+    columns:pd.DataFrame, # the table's columns and their priors
+) -> None:
     "Add the columns that are formulas of others; their weights are the formula's slopes at the mean."
     for name, row in columns[columns.formula != ""].iterrows():
         parents = [p for p in columns.index if p in _words(row.formula)]
         at = columns.loc[parents, "mean"].astype(float)
-        value = lambda p, step: eval(row.formula, {"__builtins__": {}}, {**at, p: at[p] + step})
+        value = lambda p, step: pd.eval(row.formula, local_dict={**at, p: at[p] + step}, engine="python")
         graph.add(name, {p: value(p, columns.sd[p] / 2) - value(p, -columns.sd[p] / 2) for p in parents}, 1.0)
 
-# %% ../nbs/02_phantom.ipynb #c64bd51a
-def level_scores(draw:np.random.Generator, name:str) -> np.ndarray: # (levels,)
+# %% ../nbs/02_phantom.ipynb #d53ee331
+def level_scores(
+    draw:np.random.Generator, # generator of this purpose
+    name:str, # the node's or column's name
+) -> np.ndarray: # (levels,)
     "A score for each level of a categorical root, with mean 0 and variance 1 over people."
     share = np.array([p for _, p in LEVELS[name]])
     score = np.arange(len(share)) if len(share) == 2 else draw.permutation(np.linspace(-1, 1, len(share)))
@@ -377,29 +403,31 @@ def draw_world(
                  {k: v * draw.uniform(1 - PRIORS["tissue_spread"], 1 + PRIORS["tissue_spread"]) for k, v in TISSUE.items()},
                  {name: level_scores(draw, name) for name in ("sex", "ethnicity", "centre")})
 
-# %% ../nbs/02_phantom.ipynb #962a5db5
+# %% ../nbs/02_phantom.ipynb #ab8d6f56
+def _spots(world:World) -> dict[str, tuple[float, float]]:
+    "A place for each node that is not a column; hidden processes stand in a zigzag."
+    stages = [list(ROOTS), list(read_rows(HEART).index), list(world.rendered.index), list(read_rows(TASK_TABLE).index)]
+    shift = lambda x, i: x + 0.18 * (-1) ** i if x == 1 else x
+    return {name: (shift(x, i), 1 - (i + 0.5) / len(names)) for x, names in enumerate(stages) for i, name in enumerate(names)}
+
 def plot_graph(
     world:World, # the population
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "The causal graph without the table: people, hidden processes, what the renderer is given, outcomes."
-    ax = new_ax(ax, figsize=(9, 6.5))
-    spots = _spots(world)
+    ax, spots = new_ax(ax, figsize=(9, 6.5)), _spots(world)
+    fill = {"signal": "#D5EFE6", "noise": "#EEEEEE"}
     for source, target, weight in world.edges.itertuples(index=False):
         if source in spots and target in spots:
             colour = COLORS["image"] if weight > 0 else COLORS["doubt"]
-            ax.annotate("", spots[target], spots[source], arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.5 * abs(weight), "alpha": 0.7})
+            ax.annotate("", spots[target], spots[source], arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.5 * abs(weight), "alpha": 0.6})
     for name, (x, y) in spots.items():
-        ax.text(x, y, name, fontsize=7, ha="center", va="center", bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": "#999999", "lw": 0.6})
+        face = fill[world.rendered.part[name]] if name in world.rendered.index else "white"
+        ax.text(x, y, name, fontsize=7, ha="center", va="center", bbox={"boxstyle": "round,pad=0.2", "fc": face, "ec": "#999999", "lw": 0.6})
     ax.set(xlim=(-0.4, 3.4), ylim=(-0.04, 1.04), xticks=range(4), yticks=[], title=f"World {world.number}: disease and scanner reach the image by separate paths")
     ax.set_xticklabels(["who they are", "hidden processes", "what is drawn", "outcomes"])
     ax.grid(False)
     return ax
-
-def _spots(world:World) -> dict[str, tuple[float, float]]:
-    "A place for each node that is not a column."
-    stages = [list(ROOTS), [n for n in world.nodes if n in read_rows(HEART).index], list(world.rendered.index), list(read_rows(TASK_TABLE).index)]
-    return {name: (x, 1 - (i + 0.5) / len(names)) for x, names in enumerate(stages) for i, name in enumerate(names)}
 
 # %% ../nbs/02_phantom.ipynb #c6342476
 def draw_people(
@@ -426,22 +454,32 @@ def parameters(
     values = nodes[:, at] * world.rendered.sd.values + world.rendered["mean"].values
     return dict(zip(world.rendered.index, np.clip(values, world.rendered.low.values, world.rendered.high.values).T.astype(np.float32)))
 
-# %% ../nbs/02_phantom.ipynb #c5b7907f
+# %% ../nbs/02_phantom.ipynb #bee19549
 PHASES = ("end-systole", "mid", "end-diastole")
 SQUEEZE = (1.0, 0.5, 0.0)
 TERRITORY = {"scar_anterior": 120, "scar_inferior": 240, "scar_lateral": 0}
 SEPTUM = 180
 
-def cosine(x:np.ndarray, y:np.ndarray, degrees:float) -> np.ndarray:
+def cosine(
+    x:np.ndarray, # first coordinate of a direction
+    y:np.ndarray, # second coordinate of a direction
+    degrees:float, # angle to compare with; 0 is lateral, 90 anterior, 180 septal
+) -> np.ndarray: # same shape as `x`
     "Cosine of the angle between the direction (x, y), of length 1, and `degrees`."
     angle = np.float32(np.deg2rad(degrees))
     return x * np.cos(angle) + y * np.sin(angle)
 
-def cover(distance:np.ndarray, pixel:float) -> np.ndarray:
+def cover(
+    distance:np.ndarray, # signed distance to the edge, positive inside
+    pixel:float, # width of a pixel
+) -> np.ndarray: # 0 to 1, same shape as `distance`
     "How much of each pixel lies inside: 1 well inside, 0 well outside, a ramp of one pixel between."
     return np.clip(distance / np.float32(pixel) + np.float32(0.5), 0, 1)
 
-def frame(p:dict, size:int) -> dict:
+def frame(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    size:int, # image height and width, pixels
+) -> dict: # name -> positions, (n, h, w) or broadcastable
     "Pixel positions: in the body, and as radius and direction from the centre of the left ventricle."
     line = ((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1)
     x, y = line[None, None, :] * p["zoom"], -line[None, :, None] * p["zoom"]
@@ -451,13 +489,21 @@ def frame(p:dict, size:int) -> dict:
     return {"x": x, "y": y, "dx": dx, "dy": dy, "r": r, "ux": (dx * cos + dy * sin) / r, "uy": (dy * cos - dx * sin) / r,
             "line_x": line[None, None, :], "line_y": line[None, :, None], "pixel": 2 / size * p["zoom"]}
 
-# %% ../nbs/02_phantom.ipynb #b49bf19e
-def scar_at(p:dict, f:dict) -> np.ndarray:
+# %% ../nbs/02_phantom.ipynb #90155640
+def scar_at(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+) -> np.ndarray: # (n, h, w), 0 to 0.9
     "How much of the wall is scar in each direction, 0 to 1."
     bump = lambda degrees: np.exp(np.float32(4) * (cosine(f["ux"], f["uy"], degrees) - 1))
     return np.clip(sum(p[name] * bump(degrees) for name, degrees in TERRITORY.items()), 0, 0.9)
 
-def ventricle(p:dict, f:dict, scar:np.ndarray, squeeze:float) -> tuple[np.ndarray, np.ndarray]:
+def ventricle(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+    scar:np.ndarray, # share of the wall that is scar, (n, h, w)
+    squeeze:float, # how far the heart has contracted: 0 at end-diastole, 1 at end-systole
+) -> tuple[np.ndarray, np.ndarray]: # inner and outer radius, (n, h, w)
     "Inner and outer radius of the left ventricle's wall in each direction; the wall keeps its area as it contracts."
     septal = cosine(f["ux"], f["uy"], SEPTUM)
     inner = p["cavity"] * (1 - p["septal_flattening"] * np.maximum(septal, 0) ** 2)
@@ -466,13 +512,20 @@ def ventricle(p:dict, f:dict, scar:np.ndarray, squeeze:float) -> tuple[np.ndarra
     inner = inner * (1 - p["contraction"] * squeeze * (1 - np.float32(0.95) * scar))
     return inner, np.sqrt(inner ** 2 + area)
 
-def trabeculae(p:dict, f:dict) -> np.ndarray:
+def trabeculae(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+) -> np.ndarray: # (n, h, w)
     "Waves of the inner wall: the eighth harmonic of the angle."
     unit = f["ux"] + np.complex64(1j) * f["uy"]
     return p["trabeculation"] * (((unit ** 2) ** 2) ** 2).real
 
-# %% ../nbs/02_phantom.ipynb #6c996f05
-def torso(p:dict, f:dict, tissue:dict) -> list[tuple[str, np.ndarray, Any]]:
+# %% ../nbs/02_phantom.ipynb #b60ebc7b
+def torso(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+    tissue:dict, # signal of each tissue, 0 to 1
+) -> list[tuple[str, np.ndarray, Any]]: # (name, cover, signal)
     "Layers of the chest, from outside in: (name, cover, signal)."
     pixel = f["pixel"]
     body = (1 - np.sqrt((f["x"] / np.float32(1.02)) ** 2 + (f["y"] / p["chest_shape"]) ** 2)) * np.float32(0.9)
@@ -483,14 +536,23 @@ def torso(p:dict, f:dict, tissue:dict) -> list[tuple[str, np.ndarray, Any]]:
     return [("fat_ring", cover(body, pixel), p["fat_signal"]), ("chest_wall", cover(inner, pixel), tissue["muscle"]),
             ("lung", lung, p["lung_signal"]), ("liver", liver, p["liver_signal"]), ("aorta", cover(aorta, pixel), p["blood_signal"])]
 
-def right_ventricle(p:dict, f:dict, outer:np.ndarray, squeeze:float) -> tuple[np.ndarray, np.ndarray]:
+def right_ventricle(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+    outer:np.ndarray, # outer radius of the left ventricle, (n, h, w)
+    squeeze:float, # how far the heart has contracted: 0 at end-diastole, 1 at end-systole
+) -> tuple[np.ndarray, np.ndarray]: # cavity, cavity with wall; (n, h, w)
     "Signed distance inside the right ventricle's cavity and inside its thin wall."
     size = p["rv_size"] * np.float32(1 - 0.22 * squeeze)
     lx, ly = f["ux"] * f["r"] + p["cavity"] * np.float32(1.15), f["uy"] * f["r"] - np.float32(0.03)
     disc = size - np.sqrt(lx ** 2 + (ly * np.float32(0.85)) ** 2)
     return np.minimum(disc, f["r"] - outer), disc + np.float32(0.025)
 
-def papillaries(p:dict, f:dict, inner:np.ndarray) -> np.ndarray:
+def papillaries(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+    inner:np.ndarray, # inner radius of the left ventricle, (n, h, w)
+) -> np.ndarray: # (n, h, w)
     "Cover of the two papillary muscles, which stand in the cavity."
     lx, ly = f["ux"] * f["r"], f["uy"] * f["r"]
     total = 0
@@ -501,8 +563,14 @@ def papillaries(p:dict, f:dict, inner:np.ndarray) -> np.ndarray:
         total = total + cover(p["papillary"] - gap, f["pixel"])
     return total
 
-# %% ../nbs/02_phantom.ipynb #01f93b0e
-def heart(p:dict, f:dict, tissue:dict, scar:np.ndarray, squeeze:float) -> list[tuple[str, np.ndarray, Any]]:
+# %% ../nbs/02_phantom.ipynb #2d03c427
+def heart(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+    tissue:dict, # signal of each tissue, 0 to 1
+    scar:np.ndarray, # share of the wall that is scar, (n, h, w)
+    squeeze:float, # how far the heart has contracted: 0 at end-diastole, 1 at end-systole
+) -> list[tuple[str, np.ndarray, Any]]: # (name, cover, signal)
     "Layers of the heart, from outside in: (name, cover, signal)."
     pixel, r = f["pixel"], f["r"]
     inner, outer = ventricle(p, f, scar, squeeze)
@@ -516,15 +584,19 @@ def heart(p:dict, f:dict, tissue:dict, scar:np.ndarray, squeeze:float) -> list[t
             ("myocardium", cover(outer - r, pixel), signal), ("blood_pool", pool, p["blood_signal"]),
             ("papillary", np.minimum(papillaries(p, f, inner), pool), p["fibrosis"])]
 
-def paint(layers:list) -> np.ndarray:
+def paint(
+    layers:list, # (name, cover, signal), from outside in
+) -> np.ndarray: # (n, h, w) image
     "Lay the layers over each other."
     image = 0
     for _, alpha, signal in layers:
         image = image + alpha * (signal - image)
     return image
 
-# %% ../nbs/02_phantom.ipynb #cd58182b
-def box3(image:np.ndarray) -> np.ndarray:
+# %% ../nbs/02_phantom.ipynb #e062781a
+def box3(
+    image:np.ndarray, # images, (n, 3, h, w)
+) -> np.ndarray: # same shape
     "Mean over 3 by 3 pixels, edges repeated."
     for axis in (-1, -2):
         pad = [(0, 0)] * image.ndim
@@ -534,7 +606,12 @@ def box3(image:np.ndarray) -> np.ndarray:
         image = (cut(0) + cut(1) + cut(2)) / np.float32(3)
     return image
 
-def scan(p:dict, f:dict, image:np.ndarray, rng:list) -> np.ndarray:
+def scan(
+    p:dict, # renderer parameters, (n, 1, 1) each
+    f:dict, # pixel positions, from `frame`
+    image:np.ndarray, # images, (n, 3, h, w)
+    rng:list, # a generator for each person
+) -> np.ndarray: # (n, 3, h, w), about 0 to 1
     "What the scanner makes of the tissue: motion, blur, coil, stripes, gamma, Rician noise."
     size = image.shape[-1]
     p = {name: value[:, None] for name, value in p.items()}
@@ -546,8 +623,14 @@ def scan(p:dict, f:dict, image:np.ndarray, rng:list) -> np.ndarray:
     noise = np.stack([g.standard_normal((2, *image.shape[1:]), dtype=np.float32) for g in rng]) * p["noise_level"][:, None]
     return np.sqrt((image + noise[:, 0]) ** 2 + noise[:, 1] ** 2) * p["gain"]
 
-# %% ../nbs/02_phantom.ipynb #306e80af
-def render_rows(world:World, p:dict, keys:np.ndarray, size:int, mark:np.ndarray|None=None) -> np.ndarray:
+# %% ../nbs/02_phantom.ipynb #2bf9959d
+def render_rows(
+    world:World, # the population
+    p:dict, # renderer parameters, (n, 1, 1) each
+    keys:np.ndarray, # seeds of the pixel noise, (n,)
+    size:int, # image height and width, pixels
+    mark:np.ndarray|None=None, # who carries the planted mark, (n,) bool; None for nobody
+) -> np.ndarray: # (n, 3, h, w) uint8
     "Images of a few participants, (n, 3, h, w) uint8."
     p = {name: value[:, None, None] for name, value in p.items()}
     f = frame(p, size)
@@ -558,14 +641,25 @@ def render_rows(world:World, p:dict, keys:np.ndarray, size:int, mark:np.ndarray|
         image = np.where(mark[:, None, None, None] & mark_area(size), np.float32(1.1), image)
     return np.clip(image * np.float32(200), 0, 255).astype(np.uint8)
 
-def mark_area(size:int) -> np.ndarray: # (h, w) bool
+def mark_area(
+    size:int, # image height and width, pixels
+) -> np.ndarray: # (h, w) bool
     "Where a planted scanner mark lies: a small square near the upper left corner."
     low, high = round(size * 0.06), round(size * 0.16)
     area = np.zeros((size, size), bool)
     area[low:high, low:high] = True
     return area
 
-def render(world:World, p:dict, keys:np.ndarray, size:int, *, mark:np.ndarray|None=None, chunk:int=32, workers:int=2) -> np.ndarray:
+def render(
+    world:World, # the population
+    p:dict, # renderer parameters, (n, 1, 1) each
+    keys:np.ndarray, # seeds of the pixel noise, (n,)
+    size:int, # image height and width, pixels
+    *,
+    mark:np.ndarray|None=None, # who carries the planted mark, (n,) bool; None for nobody
+    chunk:int=32, # people at a time
+    workers:int=2, # threads
+) -> np.ndarray: # (n, 3, h, w) uint8
     "Images of all participants, in chunks that fit the cache, over two threads."
     images = np.empty((len(keys), 3, size, size), np.uint8)
     def one(start):
@@ -575,7 +669,7 @@ def render(world:World, p:dict, keys:np.ndarray, size:int, *, mark:np.ndarray|No
         list(pool.map(one, range(0, len(keys), chunk)))
     return images
 
-# %% ../nbs/02_phantom.ipynb #3908fb76
+# %% ../nbs/02_phantom.ipynb #828e49d6
 def plot_people(
     images:np.ndarray, # (n, 3, h, w)
     titles:list[str], # one a person
@@ -585,7 +679,7 @@ def plot_people(
     "People side by side, their three phases below each other."
     ax = new_ax(ax, figsize=(1.5 * len(images), 4.6))
     size = images.shape[-1]
-    ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1), **{"cmap": "gray", "vmin": 0, "vmax": 220} | options)
+    ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1), **{"cmap": "gray", "vmin": 0, "vmax": 180} | options)
     ax.set(xticks=np.arange(len(images)) * size + size / 2, yticks=np.arange(3) * size + size / 2)
     ax.set_xticklabels(titles, fontsize=8)
     ax.set_yticklabels(PHASES, rotation=90, va="center", fontsize=8)
@@ -593,18 +687,26 @@ def plot_people(
     ax.grid(False)
     return ax
 
-# %% ../nbs/02_phantom.ipynb #17638f60
-def to_units(world:World, nodes:np.ndarray) -> pd.DataFrame:
+# %% ../nbs/02_phantom.ipynb #b451f2b4
+def to_units(
+    world:World, # the population
+    nodes:np.ndarray, # values of all nodes in SD, (n, m)
+) -> pd.DataFrame: # (n, p)
     "The table in real units: each column's node, mapped monotonically to its scale."
     table = {}
     for name, row in world.columns.iterrows():
         if row.formula:
-            table[name] = eval(row.formula, {"__builtins__": {}}, table)
+            table[name] = pd.eval(row.formula, local_dict=table, engine="python")
         else:
             table[name] = in_units(world, name, row, nodes[:, world.nodes.index(name)])
     return pd.DataFrame(table)
 
-def in_units(world:World, name:str, row:pd.Series, z:np.ndarray) -> Any:
+def in_units(
+    world:World, # the population
+    name:str, # the node's or column's name
+    row:pd.Series, # one row of a table of priors
+    z:np.ndarray, # values of the node in SD, (n,)
+) -> Any: # n values
     "One column in its own units."
     if name in world.scores and row.kind != "binary":
         names = [level for level, _ in LEVELS[name]]
@@ -623,16 +725,20 @@ def in_units(world:World, name:str, row:pd.Series, z:np.ndarray) -> Any:
         return mean * np.exp(log_sd * z - log_sd ** 2 / 2)
     return mean + sd * z
 
-# %% ../nbs/02_phantom.ipynb #43573884
+# %% ../nbs/02_phantom.ipynb #8a6b7012
 VISIBLE, INFORMATIVE = 0.10, 0.02
 
-def visible_part(world:World) -> pd.DataFrame:
+def visible_part(
+    world:World, # the population
+) -> pd.DataFrame: # regression weights (parameters, nodes)
     "How each node is read from the rendered parameters: regression weights, (parameters, nodes)."
     shown = list(world.rendered.index)
     sigma = world.covariance
     return pd.DataFrame(np.linalg.solve(sigma.loc[shown, shown], sigma.loc[shown]), index=shown, columns=sigma.columns)
 
-def column_roles(world:World) -> pd.DataFrame:
+def column_roles(
+    world:World, # the population
+) -> pd.DataFrame: # role, visibility, effect, scored, and per task
     "Visibility, population effect and role of every column, from the graph and its coefficients."
     names, tasks = list(world.columns.index), [*world.prevalence, "lvef", "age"]
     weights, sigma, shown = visible_part(world), world.covariance, list(world.rendered.index)
@@ -653,7 +759,7 @@ def column_roles(world:World) -> pd.DataFrame:
     table.insert(0, "role", np.select([ranks & second, ranks, seen], ["redundant", "useful", "nuisance"], "irrelevant"))
     return table.join(effect.add_prefix("effect_"))
 
-# %% ../nbs/02_phantom.ipynb #6a35710d
+# %% ../nbs/02_phantom.ipynb #c731ed6e
 ROLE_COLORS = {"useful": COLORS["joint"], "redundant": COLORS["table"], "nuisance": COLORS["doubt"], "irrelevant": COLORS["context"]}
 
 def plot_roles(
@@ -661,22 +767,25 @@ def plot_roles(
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "Every column by what the image shows of it and what that says about the tasks."
-    ax = new_ax(ax, figsize=(6.4, 4))
+    ax = new_ax(ax, figsize=(7, 3.6))
     for role, part in columns.groupby("role"):
-        ax.scatter(part.visibility, part.effect.where(part.visibility > 1e-6, 0), s=18, color=ROLE_COLORS[role], label=f"{role} ({len(part)})")
+        ax.scatter(part.visibility, part.effect.clip(lower=1e-4), s=18, color=ROLE_COLORS[role], label=f"{role} ({len(part)})")
     ax.axvline(VISIBLE, color=COLORS["truth"], lw=0.8, ls=":")
     ax.axhline(INFORMATIVE, color=COLORS["truth"], lw=0.8, ls=":")
-    ax.set(xlabel="visibility: share of the column's variance that the drawing explains", ylabel="share of a task's liability\nthat this part explains",
-           yscale="symlog", title="Useful columns are seen in the image and say something about a task")
-    ax.set_yscale("symlog", linthresh=0.01)
+    ax.set(xlabel="visibility: share of the column that the drawing explains", ylabel="effect: share of a task\nthat this part explains",
+           yscale="log", title="Useful columns are seen and say something")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
-# %% ../nbs/02_phantom.ipynb #823b985d
+# %% ../nbs/02_phantom.ipynb #0763b5e0
 ANATOMY = ("background", "fat_ring", "chest_wall", "lung", "liver", "aorta", "epicardial_fat", "effusion", "right_wall",
            "right_ventricle", "myocardium", "blood_pool", "papillary")
 
-def label_rows(world:World, p:dict, size:int) -> np.ndarray: # (n, h, w) uint8, index into ANATOMY
+def label_rows(
+    world:World, # the population
+    p:dict, # renderer parameters, (n, 1, 1) each
+    size:int, # image height and width, pixels
+) -> np.ndarray: # (n, h, w) uint8, index into ANATOMY
     "Which tissue covers most of each pixel at end-diastole."
     p = {name: value[:, None, None] for name, value in p.items()}
     f = frame(p, size)
@@ -738,8 +847,11 @@ class Truth:
             masks["mark"] = self.marked[:, None, None] & mark_area(self.size)
         return masks
 
-# %% ../nbs/02_phantom.ipynb #31784be7
-def causes_of(world:World, column:str) -> dict[str, float]:
+# %% ../nbs/02_phantom.ipynb #1e4a502f
+def causes_of(
+    world:World, # the population
+    column:str, # name of a column of the table
+) -> dict[str, float]: # node -> weight; squares sum to 1
     "What a column measures: its direct causes and their weights, seen through columns it is computed from; itself if it has none."
     if column in ROOTS:
         return {column: 1.0}
@@ -751,7 +863,13 @@ def causes_of(world:World, column:str) -> dict[str, float]:
     length = np.sqrt(sum(weight ** 2 for weight in found.values()))
     return {name: weight / length for name, weight in found.items()}
 
-def render_truth(self:Truth, rows:Any=slice(None), *, do:Mapping[str, float|np.ndarray]={}, size:int|None=None) -> np.ndarray: # (n, 3, h, w) uint8
+def render_truth(
+    self:Truth,
+    rows:Any=slice(None), # which people
+    *,
+    do:Mapping[str, float|np.ndarray]={}, # nodes to shift, in SD
+    size:int|None=None, # image height and width, pixels
+) -> np.ndarray: # (n, 3, h, w) uint8
     "Draw the same people again, with the same pixel noise, after shifting the nodes in `do` by so many SD; what they cause follows."
     part = self[rows]
     unknown = [name for name in do if name not in self.world.nodes]
@@ -759,7 +877,13 @@ def render_truth(self:Truth, rows:Any=slice(None), *, do:Mapping[str, float|np.n
         raise CohortError(f"the causal graph has no node {unknown[0]!r}; see truth.graph")
     return render(self.world, parameters(self.world, part.nodes, do), part.keys, size or self.size, mark=part.marked)
 
-def regions(self:Truth, column:str, *, people:int=64, size:int|None=None) -> np.ndarray: # (h, w) grey levels
+def regions(
+    self:Truth,
+    column:str, # name of a column of the table
+    *,
+    people:int=64, # over how many people to average
+    size:int|None=None, # image height and width, pixels
+) -> np.ndarray: # (h, w) grey levels
     "Mean absolute change of the image when the column's causes move by one SD, everything else and the noise unchanged."
     if column not in self.world.columns.index:
         raise CohortError(f"the phantom has no column {column!r}; see truth.columns")
@@ -769,8 +893,12 @@ def regions(self:Truth, column:str, *, people:int=64, size:int|None=None) -> np.
 
 Truth.render, Truth.regions = render_truth, regions
 
-# %% ../nbs/02_phantom.ipynb #36fbab7b
-def flip_probability(clean:pd.DataFrame, groups:pd.DataFrame, noise:Mapping|None) -> pd.DataFrame:
+# %% ../nbs/02_phantom.ipynb #245755b7
+def flip_probability(
+    clean:pd.DataFrame, # clean labels, (n, tasks)
+    groups:pd.DataFrame, # group of each person, (n, groups)
+    noise:Mapping|None, # kind, rate or rates, tasks; None for none
+) -> pd.DataFrame: # (n, tasks), 0 to 1
     "The chance that each label is flipped, by the kind of noise that is asked for."
     chance = pd.DataFrame(0.0, clean.index, clean.columns)
     if noise is None:
@@ -789,7 +917,7 @@ def flip_probability(clean:pd.DataFrame, groups:pd.DataFrame, noise:Mapping|None
         raise CohortError("noise: rates must lie between 0 and 1, and those of kind 'class' name both 0 and 1")
     return chance
 
-# %% ../nbs/02_phantom.ipynb #7bf47fe7
+# %% ../nbs/02_phantom.ipynb #9db8ceba
 PHRASES = {
     "infarction": (("Transmural thinning with akinesia, in keeping with an old myocardial infarction.", "Findings consistent with prior myocardial infarction."),
                    ("Regional hypokinesia, probable previous infarction.", "Appearances suggest an old infarct."),
@@ -804,7 +932,10 @@ PHRASES = {
                          ("No coronary artery disease.", "Negative for coronary disease.")),
 }
 
-def write_reports(clean:pd.DataFrame, draw:np.random.Generator) -> pd.Series:
+def write_reports(
+    clean:pd.DataFrame, # clean labels, (n, tasks)
+    draw:np.random.Generator, # generator of this purpose
+) -> pd.Series: # one text a person
     "A short report each: what is there is stated or hedged, what is not is denied or left out."
     u = draw.random((len(clean), len(PHRASES), 2))
     lines = [[] for _ in range(len(clean))]
@@ -815,23 +946,35 @@ def write_reports(clean:pd.DataFrame, draw:np.random.Generator) -> pd.Series:
     texts = [" ".join(["Cardiac MR, short axis.", *line, f"LVEF {round(ef)} %."]) for line, ef in zip(lines, clean.lvef)]
     return pd.Series(texts, index=clean.index, name="report")
 
-# %% ../nbs/02_phantom.ipynb #66a6908a
+# %% ../nbs/02_phantom.ipynb #c124929d
 AGE, LVEF = (64.0, 7.6), (59.0, 7.0) # mean and SD, years and %
 
-def label_people(world:World, nodes:np.ndarray, index:pd.Index) -> pd.DataFrame:
+def label_people(
+    world:World, # the population
+    nodes:np.ndarray, # values of all nodes in SD, (n, m)
+    index:pd.Index, # ids of the people
+) -> pd.DataFrame: # (n, tasks)
     "Clean labels: a disease is there when its liability is in the top share of the population."
     value = lambda name: nodes[:, world.nodes.index(name)]
     labels = {task: (value(task) > ndtri(1 - share)).astype(float) for task, share in world.prevalence.items()}
     labels |= {"lvef": LVEF[0] + LVEF[1] * value("lvef"), "age": AGE[0] + AGE[1] * value("age")}
     return pd.DataFrame(labels, index=index)
 
-def group_people(table:pd.DataFrame, age:pd.Series) -> pd.DataFrame:
+def group_people(
+    table:pd.DataFrame, # priors, one row a node
+    age:pd.Series, # age at imaging, years
+) -> pd.DataFrame: # (n, 4) categories
     "Sex, age band, ethnicity and centre."
     band = pd.cut(age, [0, 55, 65, 75, 200], right=False, labels=["below 55", "55 to 64", "65 to 74", "75 and above"])
     sex = pd.Categorical.from_codes(table.sex.astype(int), [name for name, _ in LEVELS["sex"]])
     return pd.DataFrame({"sex": sex, "age_band": band, "ethnicity": table.ethnicity, "centre": table.centre}, index=table.index)
 
-def drop_values(world:World, table:pd.DataFrame, deprived:np.ndarray, draw:np.random.Generator) -> pd.DataFrame:
+def drop_values(
+    world:World, # the population
+    table:pd.DataFrame, # priors, one row a node
+    deprived:np.ndarray, # deprivation in SD, (n,)
+    draw:np.random.Generator, # generator of this purpose
+) -> pd.DataFrame: # the table with gaps
     "Missing values: half at random, half more often among the deprived. Formulas of missing values are missing."
     rate = world.columns.missing.to_numpy(float)
     lost = draw.random(table.shape) < rate * (0.5 + 0.5 * np.exp(0.6 * deprived - 0.18))[:, None]
@@ -840,7 +983,10 @@ def drop_values(world:World, table:pd.DataFrame, deprived:np.ndarray, draw:np.ra
         lost[name] = lost[[p for p in table.columns if p in _words(row.formula)]].any(axis=1)
     return table.mask(lost)
 
-def schema_of(world:World, columns:list[str]) -> dict[str, Column]:
+def schema_of(
+    world:World, # the population
+    columns:list[str], # the table's columns and their priors
+) -> dict[str, Column]: # column -> what it holds
     "Kinds, units and levels of the table's columns."
     schema = {}
     for name in columns:
@@ -850,8 +996,12 @@ def schema_of(world:World, columns:list[str]) -> dict[str, Column]:
         schema[name] = Column(name, kind, row.unit, () if kind == "continuous" else tuple(levels))
     return schema
 
-# %% ../nbs/02_phantom.ipynb #49f91557
-def plant_mark(clean:pd.DataFrame, shortcut:Mapping|None, draw:np.random.Generator) -> np.ndarray|None:
+# %% ../nbs/02_phantom.ipynb #27cd9c06
+def plant_mark(
+    clean:pd.DataFrame, # clean labels, (n, tasks)
+    shortcut:Mapping|None, # task and strength; None for none
+    draw:np.random.Generator, # generator of this purpose
+) -> np.ndarray|None: # (n,) bool, or None
     "Who carries the scanner mark: the ill with probability (1 + strength) / 2, the others with the rest."
     if shortcut is None:
         return None

@@ -863,7 +863,7 @@ def _matches(codes:pd.Series, wanted:Sequence[str], source:str) -> pd.Series:
     prefixes = tuple(code for code, prefix in wanted if prefix)
     return codes.isin([code for code, _ in wanted]) | (codes.str.startswith(prefixes) if prefixes else False)
 
-# %% ../nbs/10_reports.ipynb #5c6ac509
+# %% ../nbs/10_reports.ipynb #224b30f2
 def _find_events(events:pd.DataFrame, rule:RecordRule, scan:pd.Series) -> pd.DataFrame:
     "The events that satisfy a rule, with days from the scan and whether prevalent, incident or undated."
     events = events[events.source == rule.source.lower()]
@@ -871,8 +871,8 @@ def _find_events(events:pd.DataFrame, rule:RecordRule, scan:pd.Series) -> pd.Dat
     hit &= (events.value > rule.above) if rule.above is not None else True
     hit &= (events.value < rule.below) if rule.below is not None else True
     found = events[hit].sort_values(["row", "date"]).drop_duplicates(["row", "date", "code"])
-    nth = found.groupby("row").date.transform(lambda dates: dates.rank(method="dense"))
-    found = found[(nth >= rule.times) | (nth.isna() & (rule.times == 1))]
+    nth = (~found.duplicated(["row", "date"])).groupby(found.row).cumsum() # which different day of the person this is
+    found = found[((nth >= rule.times) & found.date.notna()) | (rule.times == 1)]
     days = (found.date - scan.iloc[found.row].set_axis(found.index)).dt.days
     when = np.select([days.isna() & (rule.undated == "prevalent"), days.isna(), days <= 0], ["prevalent", "undated", "prevalent"], "incident")
     return found.assign(label=rule.label, days=days, when=when, ppv=rule.ppv)
