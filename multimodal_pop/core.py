@@ -6,7 +6,7 @@
 __all__ = ['COLORS', 'STYLE', 'stream_key', 'generator', 'torch_generator', 'seeded', 'pick_device', 'write_atomic', 'write_json',
            'read_json', 'suppress_small', 'provenance', 'progress', 'new_ax']
 
-# %% ../nbs/00_core.ipynb #334a030f
+# %% ../nbs/00_core.ipynb #d5f56a21
 import contextlib
 import hashlib
 import json
@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -159,7 +160,7 @@ def progress(
     "A progress bar with time left; it clears itself when done."
     return tqdm(items, desc=label, disable=not show, leave=False, dynamic_ncols=True, **options)
 
-# %% ../nbs/00_core.ipynb #da454848
+# %% ../nbs/00_core.ipynb #e3eb148c
 COLORS = {"image": "#0072B2", "table": "#E69F00", "joint": "#009E73", "doubt": "#D55E00",
           "truth": "#000000", "context": "#9A9A9A"}
 
@@ -176,4 +177,7 @@ def new_ax(
     if ax is not None:
         return ax
     with plt.rc_context(STYLE):
-        return plt.subplots(layout="constrained", **options)[1]
+        made = plt.subplots(layout="constrained", **options)[1]
+        shown = plt.isinteractive()  # leaving the context would forget that figures are to be shown
+    matplotlib.interactive(shown)
+    return made
