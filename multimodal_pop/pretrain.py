@@ -1343,7 +1343,7 @@ def bare_step(
         return [b - a for a, b in zip(start, clocks())]
     return step
 
-# %% ../nbs/08_pretrain.ipynb #91a5df5e
+# %% ../nbs/08_pretrain.ipynb #42aa5c7d
 def step_rate(
     cohort:Cohort, # with at least a batch of participants; its content does not matter
     *,
@@ -1360,8 +1360,8 @@ def step_rate(
         pass
     (wall, cpu), (alone, alone_cpu) = np.median(watch.loop, 0), np.median(watch.alone, 0)
     images = len(cohort) / math.ceil(len(cohort) / batch_size)
-    return {"images_per_s": images / wall, "model_only_images_per_s": images / alone, "ratio": alone / wall,
-            "cpu_s_per_image": cpu / images, "model_only_cpu_s_per_image": alone_cpu / images, "cpu_ratio": alone_cpu / cpu,
+    return {"images_per_s": float(images / wall), "model_only_images_per_s": float(images / alone), "ratio": float(alone / wall),
+            "cpu_s_per_image": float(cpu / images), "model_only_cpu_s_per_image": float(alone_cpu / images), "cpu_ratio": float(alone_cpu / cpu),
             "peak_anonymous_mb": watch.peak, "threads": torch.get_num_threads(), "n": len(cohort), "columns": len(cohort.columns),
             "size": int(cohort.images.shape[2]), "batch_size": batch_size}
 
