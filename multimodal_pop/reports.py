@@ -11,7 +11,7 @@ __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 
            'plot_errors', 'RecordRule', 'read_rules', 'label_records', 'combine_labels', 'source_agreement',
            'plot_accuracy', 'read_rows', 'LabelRun', 'label_file']
 
-# %% ../nbs/10_reports.ipynb #f69bedcb
+# %% ../nbs/10_reports.ipynb #e2b4e0a4
 import csv
 import gzip
 import itertools
@@ -30,7 +30,7 @@ from matplotlib.axes import Axes
 
 from .cohort import CohortError
 from .core import COLORS, generator, new_ax, write_atomic
-from .evaluate import intervals
+from .evaluate import Metric, intervals
 
 # %% ../nbs/10_reports.ipynb #aad4dddf
 HEADINGS = {
@@ -710,7 +710,7 @@ _other: shunt | septal defect | dissection | coarctation | mass | tumor | pleura
 
 VOCABULARIES = {"chest": CHEST, "cardiac-mr": CARDIAC_MR}
 
-# %% ../nbs/10_reports.ipynb #f2a5ebdb
+# %% ../nbs/10_reports.ipynb #64dcfec8
 def f1_table(
     labels:pd.DataFrame, # of reports: 1, 0, -1, NaN, (n, findings)
     truth:pd.DataFrame, # 1 or 0, (n, findings)
@@ -724,12 +724,12 @@ def f1_table(
     given = (apply_policy(labels, uncertain)[findings] == 1).to_numpy(float)
     true = (truth[findings] == 1).to_numpy(float)
     def f1(w, column): return 2 * (w @ (given[:, column] * true[:, column])) / np.maximum(w @ (given[:, column] + true[:, column]), 1e-9)
-    scores = {name: (lambda w, i=i: f1(w, i)) for i, name in enumerate(findings)}
-    scores["macro"] = lambda w: np.mean([f1(w, i) for i in range(len(findings))], axis=0)
-    table = intervals(scores, len(true), seed=seed).clip(0, 1)
-    return table.assign(n=[*true.sum(axis=0).astype(int), int(true.sum())])
+    n = [*true.sum(axis=0).astype(int), int(true.sum())]
+    scores = {name: Metric(lambda w, i=i: f1(w, i), n[i], True) for i, name in enumerate(findings)}
+    scores["macro"] = Metric(lambda w: np.mean([f1(w, i) for i in range(len(findings))], axis=0), n[-1], True)
+    return intervals(scores, len(true), seed=seed).assign(n=n)
 
-# %% ../nbs/10_reports.ipynb #9a74a978
+# %% ../nbs/10_reports.ipynb #469bce32
 def plot_f1(
     table:pd.DataFrame, # of `f1_table`
     peers:pd.Series|None=None, # another reader's F1 by finding
@@ -746,7 +746,7 @@ def plot_f1(
         ax.plot(peers.reindex(table.index), places, "D", color=COLORS["context"], label=peer)
     names = [f"{name.replace('_', ' ')} ({n})" for name, n in zip(table.index, table.n)]
     ax.set(yticks=places, yticklabels=names, xlabel="F1 against expert codes (uncertain counts as absent)", xlim=(None, 1.01))
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1.06), ncol=2)
     return ax
 
 # %% ../nbs/10_reports.ipynb #f4152199
@@ -943,17 +943,25 @@ def label_records(
     out.attrs = {"evidence": Attached(pd.concat(evidence)[order].reset_index(drop=True)), "votes": all_votes, "notes": notes}
     return out
 
-# %% ../nbs/10_reports.ipynb #b9773b05
-def _one_hot_votes(votes:Any) -> tuple[np.ndarray, list, list]:
-    "Votes as (n, sources, classes) zeros and ones (all zero: abstained), the source names, the classes."
+# %% ../nbs/10_reports.ipynb #51ff08d5
+class _Votes(NamedTuple):
+    "Votes by pattern: people who got the same votes are handled together."
+    one_hot: np.ndarray # (patterns, sources, classes) zeros and ones; all zero: abstained
+    people: np.ndarray # how many have the pattern, (patterns,)
+    pattern: np.ndarray # which pattern each person has, (n,)
+    sources: list # names
+
+def _read_votes(votes:Any) -> _Votes:
+    "Check votes and group them by pattern."
     frame = votes if isinstance(votes, pd.DataFrame) else pd.DataFrame(np.asarray(votes))
     values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)
     values = np.where(values == -1, np.nan, values)
     given = values[np.isfinite(values)]
     if values.ndim != 2 or len(given) == 0 or (given < 0).any() or (given != np.round(given)).any():
         raise CohortError("votes: classes 0, 1, 2, ... in (rows, sources); abstentions as NaN or -1; at least one vote")
+    patterns, pattern, people = np.unique(np.nan_to_num(values, nan=-1), axis=0, return_inverse=True, return_counts=True)
     classes = np.arange(max(2, int(given.max()) + 1))
-    return (values[:, :, None] == classes).astype(float), list(frame.columns), list(classes)
+    return _Votes((patterns[:, :, None] == classes).astype(float), people.astype(float), pattern.ravel(), list(frame.columns))
 
 def _posterior(one_hot:np.ndarray, confusion:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
     "P(class | votes), (n, k), given confusion[source, true, vote], class balance and the weight of each source."
@@ -962,11 +970,11 @@ def _posterior(one_hot:np.ndarray, confusion:np.ndarray, balance:np.ndarray, wei
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     return scores / scores.sum(axis=1, keepdims=True)
 
-# %% ../nbs/10_reports.ipynb #b9e165db
-def _count(one_hot:np.ndarray, soft:np.ndarray) -> np.ndarray:
+# %% ../nbs/10_reports.ipynb #f2d2dd91
+def _count(votes:_Votes, soft:np.ndarray) -> np.ndarray:
     "Expected number of votes, (source, true, vote)."
-    n, sources, k = one_hot.shape
-    return (soft.T @ one_hot.reshape(n, -1)).reshape(k, sources, k).transpose(1, 0, 2)
+    n, sources, k = votes.one_hot.shape
+    return ((soft * votes.people[:, None]).T @ votes.one_hot.reshape(n, -1)).reshape(k, sources, k).transpose(1, 0, 2)
 
 def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
     "Confusion matrices from counts; `shared`: one accuracy a source (one-coin). `prior`: as if seen so many votes, 0.6 of them right."
@@ -978,12 +986,12 @@ def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
     accuracy = np.clip(right / (counts.sum(axis=(1, 2)) + prior), 1e-4, 1 - 1e-4)[:, None, None]
     return np.where(np.eye(k) == 1, accuracy, (1 - accuracy) / (k - 1))
 
-def _expectation_maximisation(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray, *, shared:bool, prior:np.ndarray, rounds:int=200) -> tuple:
+def _expectation_maximisation(votes:_Votes, balance:np.ndarray, weight:np.ndarray, *, shared:bool, prior:np.ndarray, rounds:int=200) -> tuple:
     "Dawid and Skene's circle, from the majority until nothing moves by more than a millionth. Returns soft labels and confusion."
-    soft = _majority(one_hot, balance, weight)
+    soft = _majority(votes.one_hot, balance, weight)
     for _ in range(rounds):
-        confusion = _confusion(_count(one_hot, soft), shared, prior)
-        last, soft = soft, _posterior(one_hot, confusion, balance, weight)
+        confusion = _confusion(_count(votes, soft), shared, prior)
+        last, soft = soft, _posterior(votes.one_hot, confusion, balance, weight)
         if np.abs(soft - last).max() < 1e-6:
             break
     return soft, confusion
@@ -994,26 +1002,27 @@ def _majority(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.n
     total = votes.sum(axis=1, keepdims=True)
     return np.where(total > 0, votes / np.maximum(total, 1e-12), balance)
 
-# %% ../nbs/10_reports.ipynb #61960cb6
-def _weights_by_agreement(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+# %% ../nbs/10_reports.ipynb #ee651bd6
+def _weights_by_agreement(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
     "Log-odds of each source's agreement with the majority of the others, at least 0."
     out = np.zeros(len(weight))
     for source in range(len(weight)):
         others = np.where(np.arange(len(weight)) == source, 0, weight)
-        rest = _majority(one_hot, np.full(len(balance), 1 / len(balance)), others)
-        agree, votes = (rest * one_hot[:, source]).sum(), one_hot[:, source].sum()
-        share = np.clip((agree + 1) / (votes + 2), 0.01, 0.99)
+        rest = _majority(votes.one_hot, np.full(len(balance), 1 / len(balance)), others)
+        mine = votes.one_hot[:, source] * votes.people[:, None]
+        share = np.clip(((rest * mine).sum() + 1) / (mine.sum() + 2), 0.01, 0.99)
         out[source] = max(0.0, np.log(share * (len(balance) - 1) / (1 - share)))
     return out * weight if out.any() else weight
 
-# %% ../nbs/10_reports.ipynb #9de9b6a8
+# %% ../nbs/10_reports.ipynb #1c3a1e94
 METHODS = ("dawid-skene", "dawid-skene-full", "weighted-majority", "majority")
 
-def _class_balance(balance:Sequence[float]|None, one_hot:np.ndarray, weight:np.ndarray) -> np.ndarray:
+def _class_balance(balance:Sequence[float]|None, votes:_Votes, weight:np.ndarray) -> np.ndarray:
     "The given shares of the classes, or those of the majority."
-    k = one_hot.shape[2]
+    k = votes.one_hot.shape[2]
     if balance is None:
-        share = _majority(one_hot[one_hot.any(axis=(1, 2))], np.full(k, 1 / k), weight).mean(axis=0)
+        voted = votes.people * votes.one_hot.any(axis=(1, 2))
+        share = voted @ _majority(votes.one_hot, np.full(k, 1 / k), weight) / voted.sum()
         return (share + 0.01) / (share + 0.01).sum()
     balance = np.asarray(balance, float)
     if balance.shape != (k,) or (balance <= 0).any():
@@ -1032,23 +1041,22 @@ def combine_labels(
     "balance", "n_votes" per row, and "confusion"[source, true, vote]. Raises `CohortError`."""
     if method not in METHODS:
         raise CohortError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}")
-    one_hot, sources, classes = _one_hot_votes(votes)
-    family = pd.Series([(families or {}).get(source, f"alone: {source}") for source in sources])
+    index, votes = votes.index if isinstance(votes, pd.DataFrame) else None, _read_votes(votes)
+    family = pd.Series([(families or {}).get(source, f"alone: {source}") for source in votes.sources])
     weight = (1 / family.groupby(family).transform("size")).to_numpy(float)
-    balance = _class_balance(balance, one_hot, weight)
-    given = one_hot.sum(axis=(0, 2))
-    prior = np.sqrt(given) + 1e-9 if prior is None else np.full(len(sources), float(prior))
+    balance = _class_balance(balance, votes, weight)
+    given = votes.people @ votes.one_hot.sum(axis=2)
+    prior = np.sqrt(given) + 1e-9 if prior is None else np.full(len(given), float(prior))
     if method.startswith("dawid"):
-        soft, confusion = _expectation_maximisation(one_hot, balance, weight, shared=method == "dawid-skene", prior=prior)
+        soft, confusion = _expectation_maximisation(votes, balance, weight, shared=method == "dawid-skene", prior=prior)
     else:
-        weight = _weights_by_agreement(one_hot, balance, weight) if method == "weighted-majority" else weight
-        soft = _majority(one_hot, balance, weight)
-        confusion = _confusion(_count(one_hot, soft), True, prior)
-    index = votes.index if isinstance(votes, pd.DataFrame) else None
-    out = LabelTable(soft, columns=classes, index=index)
-    accuracy = np.einsum("sij,i->s", confusion * np.eye(len(classes)), balance)
-    out.attrs = {"sources": pd.DataFrame({"votes": given, "abstained": 1 - given / len(one_hot), "accuracy": accuracy}, index=sources),
-                 "balance": balance, "n_votes": one_hot.sum(axis=(1, 2)).astype(int), "confusion": confusion}
+        weight = _weights_by_agreement(votes, balance, weight) if method == "weighted-majority" else weight
+        soft = _majority(votes.one_hot, balance, weight)
+        confusion = _confusion(_count(votes, soft), True, prior)
+    out = LabelTable(soft[votes.pattern], columns=range(len(balance)), index=index)
+    accuracy = np.einsum("sii,i->s", confusion, balance)
+    out.attrs = {"sources": pd.DataFrame({"votes": given.astype(int), "abstained": 1 - given / len(out), "accuracy": accuracy}, index=votes.sources),
+                 "balance": balance, "n_votes": votes.one_hot.sum(axis=(1, 2)).astype(int)[votes.pattern], "confusion": confusion}
     return out
 
 # %% ../nbs/10_reports.ipynb #235eb10a
