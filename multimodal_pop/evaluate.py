@@ -350,7 +350,7 @@ def _class_columns(model:Any, x:Any, k:int) -> np.ndarray:
     out[:, model.classes_.astype(int)] = model.predict_proba(x)
     return out
 
-# %% ../nbs/09_evaluate.ipynb #1b9e3265
+# %% ../nbs/09_evaluate.ipynb #8610ebb1
 def _refit(model:Any, strength:float, x:np.ndarray, y:np.ndarray) -> Any:
     "Fit a logistic or ridge model with another penalty."
     return model.set_params(**({"C": strength} if "C" in model.get_params() else {"alpha": 1 / strength})).fit(x, y)
@@ -380,17 +380,18 @@ def deal_folds(
     return assign_parts(subject, keys, np.full(folds, 1 / folds), seed=seed)
 
 def _choose_strength(x:np.ndarray, y:np.ndarray, kind:str, subject:Sequence|None, seed:int) -> float:
-    "The strength with the least loss on rows left out; 0.1 when there are too few rows to tell."
-    if kind != "continuous" and (np.unique(y, return_counts=True)[1] >= 3).sum() < 2 or len(y) < 9:
-        return 0.1
-    fold, losses = deal_folds(y, kind, subject=subject, folds=3, seed=seed), np.zeros(len(STRENGTHS))
-    for k in range(3):
-        inside, model = fold != k, _new_linear(kind)
-        if kind != "continuous" and len(np.unique(y[inside])) < 2 or inside.all():
-            continue
-        for i, strength in enumerate(STRENGTHS):
-            losses[i] += _loss(_refit(model, strength, x[inside], y[inside]), kind, x[~inside], y[~inside])
-    return STRENGTHS[losses.argmin()]
+    "The strongest penalty within half a standard error of the least loss on rows left out; 0.01 when there are too few rows to tell."
+    if kind != "continuous" and (np.unique(y, return_counts=True)[1] >= 3).sum() < 2 or len(y) < 10:
+        return 0.01
+    fold, losses = deal_folds(y, kind, subject=subject, folds=5, seed=seed), []
+    for inside in (fold != k for k in range(5)):
+        model = _new_linear(kind)
+        if not inside.all() and (kind == "continuous" or len(np.unique(y[inside])) > 1):
+            losses.append([_loss(_refit(model, s, x[inside], y[inside]), kind, x[~inside], y[~inside]) for s in STRENGTHS])
+    if len(losses) < 2:
+        return 0.01
+    mean, error = np.mean(losses, axis=0), np.std(losses, axis=0, ddof=1) / np.sqrt(len(losses))
+    return STRENGTHS[np.argmax(mean <= mean.min() + error[mean.argmin()] / 2)]
 
 # %% ../nbs/09_evaluate.ipynb #8a0b6a42
 @threadpool_limits.wrap(limits=1)
@@ -1208,7 +1209,7 @@ def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
         head = nn.Linear(body.out_dim, targets[-1].stop)
     return nn.Sequential(body, head).to(memory_format=channels_last)
 
-# %% ../nbs/09_evaluate.ipynb #a70362ec
+# %% ../nbs/09_evaluate.ipynb #97f74aae
 def fine_tune(
     model:Any, # a pretrained `Model`
     cohort:Any, # training cohort; only its images and labels are used
@@ -1222,8 +1223,7 @@ def fine_tune(
     "Train a copy of a pretrained encoder with a new head; the model given stays as it is."
     encoder = copy.deepcopy(model.image)
     config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)}
-    rates = {"lr": 1e-2 if frozen else {"0.": 3e-4, "1.": 3e-3}}
-    return _teach(encoder, config, cohort, target, labels, seed, frozen, rates | options)
+    return _teach(encoder, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)
 
 def supervised(
     cohort:Any, # training cohort; only its images and labels are used
