@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'CUES',
            'CHEST', 'KINDS', 'NUMBER', 'VERBS', 'PERCEIVED', 'OPENERS', 'LIST_END', 'STATUS', 'GRADES', 'CHANGES',
-           'EVIDENCE', 'RANK', 'POLICIES', 'CARDIAC_MR', 'VOCABULARIES', 'CARDIAC_RULES', 'SENTINEL_DATES', 'METHODS',
-           'split_sections', 'split_sentences', 'Word', 'Vocabulary', 'spell_out', 'read_vocabulary', 'Mark', 'Mention',
-           'Attached', 'LabelTable', 'apply_policy', 'label_reports', 'f1_table', 'plot_f1', 'error_sources',
-           'plot_errors', 'RecordRule', 'read_rules', 'label_records', 'combine_labels', 'source_agreement',
-           'plot_accuracy', 'read_rows', 'LabelRun', 'label_file']
+           'EVIDENCE', 'RANK', 'POLICIES', 'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE', 'CARDIAC_RULES',
+           'SENTINEL_DATES', 'METHODS', 'split_sections', 'split_sentences', 'Word', 'Vocabulary', 'spell_out',
+           'read_vocabulary', 'Mark', 'Mention', 'Attached', 'LabelTable', 'apply_policy', 'label_reports',
+           'highlight_evidence', 'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'RecordRule', 'read_rules',
+           'label_records', 'combine_labels', 'source_agreement', 'plot_accuracy', 'read_rows', 'LabelRun',
+           'label_file']
 
-# %% ../nbs/10_reports.ipynb #e2b4e0a4
+# %% ../nbs/10_reports.ipynb #3bc65fea
 import csv
 import gzip
+import html
 import itertools
 import json
 import re
@@ -710,6 +712,23 @@ _other: shunt | septal defect | dissection | coarctation | mass | tumor | pleura
 
 VOCABULARIES = {"chest": CHEST, "cardiac-mr": CARDIAC_MR}
 
+# %% ../nbs/10_reports.ipynb #d21c81a5
+STATUS_STYLE = {1.0: f"background:{COLORS['joint']}40", -1.0: f"background:{COLORS['doubt']}50", 0.0: f"color:{COLORS['context']};text-decoration:line-through"}
+
+def highlight_evidence(
+    text:str, # a report
+    evidence:pd.DataFrame, # its rows of `.attrs["evidence"]`
+) -> str: # HTML, the text escaped
+    "A report with its mentions marked: green present, red uncertain, grey absent, dotted history."
+    parts, at = [], 0
+    for found in evidence.sort_values(["start", "end"]).itertuples():
+        if found.start >= at:
+            style = STATUS_STYLE.get(found.status, "border-bottom:1px dotted")
+            parts += [html.escape(text[at:found.start]), f'<span style="{style}" title="{html.escape(f"{found.finding}: {found.rule}")}">',
+                      html.escape(text[found.start:found.end]), "</span>"]
+            at = found.end
+    return f'<div style="white-space:pre-wrap">{"".join(parts)}{html.escape(text[at:])}</div>'
+
 # %% ../nbs/10_reports.ipynb #64dcfec8
 def f1_table(
     labels:pd.DataFrame, # of reports: 1, 0, -1, NaN, (n, findings)
@@ -729,7 +748,7 @@ def f1_table(
     scores["macro"] = Metric(lambda w: np.mean([f1(w, i) for i in range(len(findings))], axis=0), n[-1], True)
     return intervals(scores, len(true), seed=seed).assign(n=n)
 
-# %% ../nbs/10_reports.ipynb #469bce32
+# %% ../nbs/10_reports.ipynb #87da6f27
 def plot_f1(
     table:pd.DataFrame, # of `f1_table`
     peers:pd.Series|None=None, # another reader's F1 by finding
@@ -746,7 +765,7 @@ def plot_f1(
         ax.plot(peers.reindex(table.index), places, "D", color=COLORS["context"], label=peer)
     names = [f"{name.replace('_', ' ')} ({n})" for name, n in zip(table.index, table.n)]
     ax.set(yticks=places, yticklabels=names, xlabel="F1 against expert codes (uncertain counts as absent)", xlim=(None, 1.01))
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1.06), ncol=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), ncol=2, frameon=False)
     return ax
 
 # %% ../nbs/10_reports.ipynb #f4152199
@@ -767,14 +786,14 @@ def error_sources(
                       "extra: implied by another": (~true & (label == 1) & ~said).sum()}
     return pd.DataFrame(rows).T
 
-# %% ../nbs/10_reports.ipynb #ca54e66e
+# %% ../nbs/10_reports.ipynb #8c7a9cf8
 def plot_errors(
     counts:pd.DataFrame, # of `error_sources`
     *,
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "Bars of the errors of each finding, by kind: missed to the left, extra to the right."
-    ax = new_ax(ax, figsize=(6.5, 3.8))
+    ax = new_ax(ax, figsize=(6.5, 4.6))
     colours = dict(zip(counts, [COLORS["context"], COLORS["image"], COLORS["doubt"], COLORS["table"], COLORS["joint"]]))
     places = np.arange(len(counts))[::-1]
     ends = {-1: np.zeros(len(counts)), 1: np.zeros(len(counts))}
@@ -785,7 +804,7 @@ def plot_errors(
     ax.axvline(0, color=COLORS["truth"], lw=0.8)
     ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
     ax.set(yticks=places, yticklabels=[name.replace("_", " ") for name in counts.index], xlabel="reports: missed (left), extra (right)")
-    ax.legend(loc="lower left", fontsize=8)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), ncol=2, frameon=False, fontsize=9)
     return ax
 
 # %% ../nbs/10_reports.ipynb #d402a075
