@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['noise_matrix', 'NoisyWorld', 'noisy_world', 'confident_joint', 'anchor_matrix', 'plateau_matrix', 'diagonal_bound',
            'centred_log', 'fit_truth', 'assisted_share', 'effective_interval', 'shrink_groups', 'gap_test',
-           'audit_size', 'NoiseEstimate', 'fit_pool', 'unblur', 'even_out', 'plateau_matrices', 'clean_posterior',
-           'true_prior', 'implied_auc', 'estimate_noise', 'plot_noise_matrix', 'plot_groups', 'plot_coverage',
+           'audit_size', 'NoiseEstimate', 'fit_pool', 'unblur', 'even_out', 'true_prior', 'implied_auc', 'hedge',
+           'plateau_matrices', 'clean_posterior', 'estimate_noise', 'plot_noise_matrix', 'plot_groups', 'plot_coverage',
            'self_confidence', 'normalised_margin', 'entropy_adjusted', 'adjusted_margin', 'training_margin',
            'neighbour_probs', 'find_issues', 'plot_issues', 'plot_scores', 'annotator_quality']
 
@@ -115,7 +115,7 @@ def _codes(groups:Any, n:int) -> tuple[np.ndarray, list]:
     codes, names = pd.factorize(values, sort=True)
     return codes, list(names)
 
-# %% ../nbs/11_noise.ipynb #d93cdc3e
+# %% ../nbs/11_noise.ipynb #f8ad2bcf
 def confident_joint(
     labels:np.ndarray, # given labels, (n,)
     probs:np.ndarray, # out-of-sample probabilities, (n, k)
@@ -152,13 +152,18 @@ def plateau_matrix(
 ) -> np.ndarray: # P(given | true), (k, k)
     "Count the given labels among the rows ranked highest for a class: the largest noise that the data allow."
     labels, probs, *_ = _check(labels, probs)
-    k = probs.shape[1]
-    return np.stack([(np.bincount(labels[rows], minlength=k) + 1 / k) / (len(rows) + 1) for rows in _plateaus(labels, probs, share)])
+    return _count(labels, _plateaus(labels, probs, share))
 
-def _plateaus(labels:np.ndarray, probs:np.ndarray, share:float=0.5) -> list[np.ndarray]:
-    "For each class, the rows where the model is surest of it."
-    sizes = np.maximum((share * np.bincount(labels, minlength=probs.shape[1])).astype(int), min(10, len(labels)))
+def _plateaus(labels:np.ndarray, probs:np.ndarray, share:float=0.5, expected:np.ndarray|None=None) -> list[np.ndarray]:
+    "For each class, the rows where the model is surest of it; `expected` rows of each class, else as many as are given."
+    expected = np.bincount(labels, minlength=probs.shape[1]) if expected is None else expected
+    sizes = np.clip((share * expected).astype(int), min(30, len(labels)), len(labels))
     return [np.argsort(-probs[:, t], kind="stable")[:size] for t, size in enumerate(sizes)]
+
+def _count(labels:np.ndarray, plateaus:list[np.ndarray]) -> np.ndarray:
+    "Shares of given labels on each plateau, with one row's worth of doubt, (k, k)."
+    k = len(plateaus)
+    return np.stack([(np.bincount(labels[rows], minlength=k) + 1 / k) / (len(rows) + 1) for rows in plateaus])
 
 # %% ../nbs/11_noise.ipynb #9000c802
 def diagonal_bound(
@@ -449,13 +454,13 @@ def _from_audit(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list
     groups = {name: _summarise(part, matrix) for name, part, matrix in zip(names, parts, shrunk)}
     return _summarise(_pool(parts), by_group=groups, **common)
 
-# %% ../nbs/11_noise.ipynb #a47d15f1
+# %% ../nbs/11_noise.ipynb #1425bd11
 def fit_pool(
     labels:np.ndarray, # given labels, (n,)
     logs:np.ndarray, # centred log probabilities of the views, (views, n, k)
     likelihood:np.ndarray, # P(given label of the row | true class), (n, k)
     *,
-    ridge:float=1e-3, # pull of the weights towards equal, per row
+    ridge:float=60.0, # pull of the weights towards equal, in rows, shared by the k classes
 ) -> Callable: # (views, n, k) logs -> clean posterior, (n, k); its .weights are (views,)
     "Weights of a log-linear pool of views, fitted through the noise: maximises the likelihood of the given labels."
     views, n, k = logs.shape
@@ -466,7 +471,7 @@ def fit_pool(
         joint = clean * likelihood
         chance = np.maximum(joint.sum(1, keepdims=True), 1e-300)
         rest = clean - joint / chance
-        pull = ridge * (theta - start)
+        pull = ridge / (k * n) * (theta - start)
         slope = np.concatenate([np.einsum("vnk,nk->v", logs, rest), rest.sum(0)]) / n
         return -np.log(chance).mean() + pull @ (theta - start) / 2, slope + pull
 
@@ -502,51 +507,6 @@ def even_out(
     keep = max(0.0, 1 - (k * (k - 1) - 1) / max(excess, 1e-9))
     return keep * matrix + (1 - keep) * even
 
-# %% ../nbs/11_noise.ipynb #8d6ccaa2
-def plateau_matrices(
-    labels:np.ndarray, # given labels, (n,)
-    clean:np.ndarray, # scores that rank rows for each class, (n, k)
-    codes:np.ndarray, # group codes, (n,)
-) -> np.ndarray: # P(given | true) of each group, (groups, k, k)
-    "Plateau matrices by group, evened out."
-    inside = [codes == g for g in range(codes.max() + 1)]
-    return np.stack([even_out(plateau_matrix(labels[i], clean[i]), np.array([len(r) for r in _plateaus(labels[i], clean[i])])) for i in inside])
-
-def clean_posterior(
-    labels:np.ndarray, # given labels, (n,)
-    views:np.ndarray, # out-of-sample probabilities, (views, n, k); NaN rows abstain
-    codes:np.ndarray, # group codes, (n,)
-    *,
-    matrices:np.ndarray|None=None, # P(given | true) of each group, (groups, k, k); None: plateaus
-    rounds:int=3, # of pool and plateau
-    folds:int=3, # weights come from the other folds
-    seed:int=0, # of the folds
-) -> tuple[np.ndarray, np.ndarray]: # P(true | what the views say), (n, k), without the given label; matrices (groups, k, k)
-    "Fuse views into the probability of the true class, through known or plateau noise matrices."
-    plain = np.stack([centred_log(v) for v in views])
-    clean = softmax(plain.sum(0), axis=1)
-    fold = generator(seed, "pool").permutation(len(labels)) % folds
-    everywhere = [(slice(None), slice(None))]
-    halves = [(fold != f, fold == f) for f in range(folds)]
-    if matrices is not None:
-        return _pooled(labels, views, plain, codes, matrices, halves)[0], matrices
-    for _ in range(rounds - 1):
-        clean, _ = _pooled(labels, views, plain, codes, plateau_matrices(labels, clean, codes), everywhere)
-    rich = plateau_matrices(labels, clean, codes)
-    even = np.stack([noise_matrix((1 - m.diagonal()).min(), classes=len(m)) for m in rich])
-    (clean, fit), (simple, simple_fit) = (_pooled(labels, views, plain, codes, m, halves) for m in (rich, even))
-    needed = stats.chi2.ppf(0.99, len(rich) * max(rich[0].size - len(rich[0]) - 1, 1)) / 2
-    return (clean, rich) if fit > simple_fit + needed else (simple, even)
-
-def _pooled(labels:np.ndarray, views:np.ndarray, plain:np.ndarray, codes:np.ndarray, matrices:np.ndarray, parts:list) -> tuple[np.ndarray, float]:
-    "Clean posterior of the rows of each (fit, predict) pair, and the log likelihood of the given labels."
-    likelihood = matrices[codes, :, labels]
-    logs = np.concatenate([plain, [centred_log(unblur(v, matrices[codes] if len(matrices) > 1 else matrices[0])) for v in views]])
-    clean = np.zeros_like(likelihood)
-    for into, out in parts:
-        clean[out] = fit_pool(labels[into], logs[:, into], likelihood[into])(logs[:, out])
-    return clean, float(np.log(np.maximum((clean * likelihood).sum(1), 1e-300)).sum())
-
 # %% ../nbs/11_noise.ipynb #3037d0e7
 def true_prior(
     matrix:np.ndarray, # P(given | true), (k, k)
@@ -576,6 +536,66 @@ def implied_auc(
         auc = (ranks.mean() - (count[t] + 1) / 2) / (n - count[t])
         values.append(min(1.0, 0.5 + (auc - 0.5) / max(1 - wrong, 1e-3)))
     return float(np.mean(values)) if values else np.nan
+
+# %% ../nbs/11_noise.ipynb #b586fe77
+def hedge(
+    matrices:np.ndarray, # plateau matrices, (groups, k, k)
+    labels:np.ndarray, # given labels, (n,)
+    clean:np.ndarray, # clean posterior, (n, k)
+) -> np.ndarray: # P(given | true) of each group, (groups, k, k)
+    "Plateau matrices where classes are apart or equally common; the smallest symmetric noise where they overlap and one is rare."
+    even = np.stack([noise_matrix((1 - m.diagonal()).min(), classes=len(m)) for m in matrices])
+    apart = np.clip((implied_auc(labels, clean, matrices.mean(0)) - 0.9) / 0.07, 0, 1)
+    balanced = np.clip((clean.mean(0).min() * clean.shape[1] - 0.4) / 0.6, 0, 1)
+    keep = apart + (1 - apart) * balanced
+    return keep * matrices + (1 - keep) * even
+
+# %% ../nbs/11_noise.ipynb #a41cbb7a
+def plateau_matrices(
+    labels:np.ndarray, # given labels, (n,)
+    clean:np.ndarray, # clean posterior, ranks rows and sizes the plateaus, (n, k)
+    codes:np.ndarray, # group codes, (n,)
+    *,
+    share:float=0.25, # a plateau's size, as a share of the class's expected rows
+) -> np.ndarray: # P(given | true) of each group, (groups, k, k)
+    "Plateau matrices by group: small plateaus of the *expected* class, evened out."
+    found = []
+    for inside in (codes == g for g in range(codes.max() + 1)):
+        plateaus = _plateaus(labels[inside], clean[inside], share, clean[inside].sum(0))
+        found.append(even_out(_count(labels[inside], plateaus), np.array([len(rows) for rows in plateaus])))
+    return np.stack(found)
+
+def clean_posterior(
+    labels:np.ndarray, # given labels, (n,)
+    views:np.ndarray, # out-of-sample probabilities, (views, n, k); NaN rows abstain
+    codes:np.ndarray, # group codes, (n,)
+    *,
+    matrices:np.ndarray|None=None, # P(given | true) of each group, (groups, k, k); None: plateaus
+    rounds:int=3, # of pool and plateau
+    folds:int=5, # weights come from the other folds
+    seed:int=0, # of the folds
+) -> tuple[np.ndarray, np.ndarray]: # P(true | what the views say), (n, k), without the given label; matrices (groups, k, k)
+    "Fuse views into the probability of the true class, through known or plateau noise matrices."
+    plain = np.stack([centred_log(v) for v in views])
+    clean = softmax(plain.sum(0), axis=1)
+    fold = generator(seed, "pool").permutation(len(labels)) % folds
+    everywhere = [(slice(None), slice(None))]
+    halves = [(fold != f, fold == f) for f in range(folds)]
+    if matrices is not None:
+        return _pooled(labels, views, plain, codes, matrices, halves), matrices
+    for _ in range(rounds - 1):
+        clean = _pooled(labels, views, plain, codes, plateau_matrices(labels, clean, codes), everywhere)
+    matrices = hedge(plateau_matrices(labels, clean, codes), labels, clean)
+    return _pooled(labels, views, plain, codes, matrices, halves), matrices
+
+def _pooled(labels:np.ndarray, views:np.ndarray, plain:np.ndarray, codes:np.ndarray, matrices:np.ndarray, parts:list) -> np.ndarray:
+    "Clean posterior of the rows of each (fit, predict) pair of row sets, (n, k)."
+    likelihood = matrices[codes, :, labels]
+    logs = np.concatenate([plain, [centred_log(unblur(v, matrices[codes] if len(matrices) > 1 else matrices[0])) for v in views]])
+    clean = np.zeros_like(likelihood)
+    for into, out in parts:
+        clean[out] = fit_pool(labels[into], logs[:, into], likelihood[into])(logs[:, out])
+    return clean
 
 # %% ../nbs/11_noise.ipynb #21caef70
 def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndarray, **extra:Any) -> NoiseEstimate:
