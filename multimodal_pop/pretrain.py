@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Batch', 'read_rows', 'encode_on_disk', 'Source',
-           'read_ahead', 'learning_rate_factor', 'LARS', 'make_optimizer', 'TrainState', 'epoch_rows', 'make_batch',
-           'epoch_batches', 'train_step', 'update', 'note', 'check_finite', 'close_epoch', 'Checkpoints', 'resume',
-           'write_history', 'Bar', 'lay_out', 'start', 'run', 'call', 'train', 'OnlineProbe', 'on_step', 'on_epoch',
-           'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog', 'TensorBoardLog',
-           'Model', 'make_image', 'make_table', 'stream', 'image_source', 'table_source', 'embed', 'embed_table',
-           'project', 'save', 'load', 'Recipe', 'Method', 'method', 'Contrast', 'sample_rows', 'two_views', 'simclr',
-           'barlow', 'vicreg', 'crossed', 'simsiam', 'byol', 'SlowCopy', 'image_and_table', 'paired', 'clip', 'supcon',
-           'scarf', 'near', 'read_options', 'check_cohort', 'make_model', 'model_config', 'channel_statistics',
-           'model_rows', 'pretrain', 'plot_history', 'anonymous_mb', 'PeakMemory', 'Enough', 'Stopwatch', 'clocks',
-           'bare_step', 'step_rate', 'noise_cohort']
+           'read_ahead', 'learning_rate_factor', 'LARS', 'make_optimizer', 'TrainState', 'epoch_rows', 'own_share',
+           'make_batch', 'epoch_batches', 'train_step', 'update', 'note', 'check_finite', 'close_epoch', 'means',
+           'Checkpoints', 'resume', 'write_history', 'Bar', 'lay_out', 'start', 'run', 'call', 'train', 'OnlineProbe',
+           'on_step', 'on_epoch', 'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog',
+           'TensorBoardLog', 'Model', 'make_image', 'make_table', 'stream', 'image_source', 'table_source', 'embed',
+           'embed_table', 'project', 'save', 'load', 'Recipe', 'Method', 'method', 'Contrast', 'sample_rows',
+           'two_views', 'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol', 'SlowCopy', 'image_and_table',
+           'paired', 'clip', 'supcon', 'scarf', 'near', 'read_options', 'check_cohort', 'make_model', 'model_config',
+           'in_words', 'channel_statistics', 'model_rows', 'pretrain', 'plot_history', 'anonymous_mb', 'PeakMemory',
+           'Enough', 'Stopwatch', 'clocks', 'bare_step', 'step_rate', 'noise_cohort']
 
 # %% ../nbs/08_pretrain.ipynb #4938a22c
 import copy
@@ -176,7 +176,7 @@ class LARS(torch.optim.Optimizer):
                 speed.mul_(group["momentum"]).add_(change)
                 weight.sub_(speed, alpha=group["lr"])
 
-# %% ../nbs/08_pretrain.ipynb #ca533f81
+# %% ../nbs/08_pretrain.ipynb #04fd06c5
 OPTIMIZERS = {"adamw": (torch.optim.AdamW, {"fused": True}), "adam": (torch.optim.Adam, {"fused": True}),
               "lars": (LARS, {}), "sgd": (torch.optim.SGD, {"momentum": 0.9})}
 
@@ -191,9 +191,11 @@ def make_optimizer(
         raise ValueError(f"optimizer {name!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
     rates, groups = (lr if isinstance(lr, dict) else {"": lr}), {}
     for path, weight in modules.named_parameters():
+        fits = [prefix for prefix in rates if path.startswith(prefix)]
+        if weight.requires_grad and not fits:
+            raise ValueError(f"lr gives no rate for the parameter {path!r}: add one for '', which means all others")
         if weight.requires_grad:
-            rate = rates[max((prefix for prefix in {"": 0, **rates} if path.startswith(prefix)), key=len)]
-            groups.setdefault((rate, weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+            groups.setdefault((rates[max(fits, key=len)], weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
     kind, options = OPTIMIZERS[name]
     return kind([dict(params=weights, lr=rate, base=rate, weight_decay=decay) for (rate, decay), weights in groups.items()], **options)
 
@@ -227,15 +229,22 @@ class TrainState:
         "Share of the updates that were made, between 0 and 1."
         return self.updates(self.epoch, self.step) / self.updates(self.epochs)
 
-# %% ../nbs/08_pretrain.ipynb #dd8f431d
+# %% ../nbs/08_pretrain.ipynb #71ce80e6
 def epoch_rows(
     state:TrainState, # where the run stands
     rows:np.ndarray, # the rows to visit
 ) -> list[np.ndarray]: # one array of row numbers a batch that is left of this epoch; this process's share
     "Shuffle by seed and epoch, cut into equal batches, leave out what is done."
     order = rows[generator(state.seed, "order", state.epoch).permutation(len(rows))]
-    world, rank = state.fabric.world_size, state.fabric.global_rank
-    return [part[:len(part) - len(part) % world][rank::world] for part in np.array_split(order, state.steps)[state.step:]]
+    return [own_share(state, part) for part in np.array_split(order, state.steps)[state.step:]]
+
+def own_share(
+    state:TrainState, # knows how many processes there are
+    rows:np.ndarray, # a global batch
+) -> np.ndarray: # every k-th row; all processes get equally many
+    "What this process computes of a batch."
+    world = state.fabric.world_size
+    return rows[:len(rows) - len(rows) % world][state.fabric.global_rank::world]
 
 def make_batch(
     state:TrainState, # where the run stands
@@ -296,7 +305,7 @@ def note(
     state.bad_step = torch.where(bad, state.step, state.bad_step)
     state.step += 1
 
-# %% ../nbs/08_pretrain.ipynb #946c063c
+# %% ../nbs/08_pretrain.ipynb #0727cd66
 def check_finite(
     state:TrainState, # where the run stands
 ) -> None:
@@ -314,10 +323,17 @@ def close_epoch(
 ) -> None:
     "Turn the epoch's sums into a row of the history."
     check_finite(state)
-    means = torch.stack([torch.as_tensor(v, device=state.fabric.device) for v in state.sums.values()]) / state.steps
-    means = state.fabric.all_reduce(means, reduce_op="mean").tolist()
-    state.row = {"epoch": state.epoch, **dict(zip(state.sums, means)), "lr": state.optimizer.param_groups[0]["lr"],
+    state.row = {"epoch": state.epoch, **means(state, state.sums, state.steps), "lr": state.optimizer.param_groups[0]["lr"],
                  "images_per_s": images / max(seconds, 1e-9), "seconds": seconds}
+
+def means(
+    state:TrainState, # knows the processes
+    sums:dict[str, Tensor], # this process's sums
+    count:float, # what to divide by
+) -> dict[str, float]: # means over all processes
+    "Divide, and average over processes."
+    stacked = torch.stack([torch.as_tensor(v, device=state.fabric.device) for v in sums.values()]) / count
+    return dict(zip(sums, state.fabric.all_reduce(stacked, reduce_op="mean").tolist()))
 
 # %% ../nbs/08_pretrain.ipynb #f0d674af
 class Checkpoints:
@@ -548,7 +564,7 @@ def train(
         run(state, source, visit, callbacks, keep, bar, log)
     return pd.DataFrame(state.history)
 
-# %% ../nbs/08_pretrain.ipynb #13acdbba
+# %% ../nbs/08_pretrain.ipynb #7df37a0e
 class OnlineProbe:
     "Linear heads on the features of the running step: how well can each task be read by now? No second pass."
     def __init__(self,
@@ -556,7 +572,7 @@ class OnlineProbe:
         tasks:Sequence[str]|None=None, # which tasks; None = all
         lr:float=1e-2, # of the heads' own Adam
     ):
-        self.kinds = {name: cohort.tasks[name] for name in (cohort.tasks if tasks is None else tasks)}
+        self.kinds = {name: cohort.tasks[name] for name in (cohort.tasks if tasks is None else tasks)} # task → kind
         numbers = cohort.labels[[name for name, kind in self.kinds.items() if kind == "continuous"]]
         self.scale = {name: (float(numbers[name].mean()), float(numbers[name].std()) or 1.0) for name in numbers}
         self.targets = [(name, level) for name, kind in self.kinds.items()
@@ -632,7 +648,7 @@ def load_state_dict(self:OnlineProbe, state:dict) -> None:
 
 OnlineProbe.state_dict, OnlineProbe.load_state_dict = state_dict, load_state_dict
 
-# %% ../nbs/08_pretrain.ipynb #6fa5cecb
+# %% ../nbs/08_pretrain.ipynb #4fda31c8
 class Validation:
     "The objective's loss and scores on other participants, as val_… in the history."
     def __init__(self,
@@ -646,22 +662,27 @@ class Validation:
 
     @torch.no_grad()
     def on_epoch(self, state:TrainState) -> None:
-        "Look, and note it in the row."
-        parts = np.array_split(np.arange(len(self.source)), math.ceil(len(self.source) / self.batch_size))
-        sums, precision = {}, state.fabric.autocast
+        "Look, note it in the row, and stop if it was too long without a better loss."
         state.modules.eval()
-        for k, part in enumerate(parts):
-            batch = make_batch(state, part, self.source.fetch(part), "validation", k)
-            with precision():
+        seen = {f"val_{name}": value for name, value in means(state, self.look(state), len(self.source)).items()}
+        state.row |= seen
+        self.waited = 0 if seen["val_loss"] < self.best else self.waited + 1
+        self.best = min(self.best, seen["val_loss"])
+        state.stop |= self.patience is not None and self.waited >= self.patience
+
+    def look(self, state:TrainState) -> dict[str, Tensor]:
+        "Sums of the objective's numbers over the participants."
+        sums = {}
+        for k, part in enumerate(np.array_split(np.arange(len(self.source)), math.ceil(len(self.source) / self.batch_size))):
+            rows = own_share(state, part)
+            batch = make_batch(state, rows, self.source.fetch(rows), "validation", k)
+            with state.fabric.autocast():
                 output = self.objective(batch, batch.rows, state.epoch)
             loss, more = output if isinstance(output, tuple) else (output, {})
             for name, value in {"loss": loss, **more}.items():
                 if value.ndim == 0:
-                    sums[name] = sums.get(name, 0.0) + float(value) * len(part) / len(self.source)
-        state.row |= {f"val_{name}": value for name, value in sums.items()}
-        self.waited = 0 if sums["loss"] < self.best else self.waited + 1
-        self.best = min(self.best, sums["loss"])
-        state.stop |= self.patience is not None and self.waited >= self.patience
+                    sums[name] = sums.get(name, 0) + value.float() * len(part)
+        return sums
 
     def state_dict(self) -> dict:
         return {"best": self.best, "waited": self.waited}
@@ -1054,7 +1075,7 @@ class SlowCopy:
         for slow, fast in zip(self.slow, self.fast):
             slow.lerp_(fast, move)
 
-# %% ../nbs/08_pretrain.ipynb #891648c4
+# %% ../nbs/08_pretrain.ipynb #df2b7c13
 def image_and_table(
     objective:Contrast, # gives views, encoders, heads
     batch:Batch, # the participants
@@ -1066,11 +1087,11 @@ def image_and_table(
     features, z = objective.look(objective.views(batch, 2 if recipe.image_weight else 1))
     image, table = gather_rows(z[:b]), gather_rows(objective.read(batch))
     labels = [gather_rows(batch.labels[label])] if label else []
-    options = dict(temperature=objective.temperature(), weight=recipe.weight)
-    found = loss(*paired(objective, batch, image, table, *labels), **options)
+    pairs, options = paired(objective, batch, image, table, *labels), dict(temperature=objective.temperature(), weight=recipe.weight)
+    found = loss(*pairs, **options) if len(pairs[0]) > 1 else 0 * image.sum()
     if recipe.image_weight:
         found = found + recipe.image_weight * nt_xent_loss(image, gather_rows(z[b:]), temperature=options["temperature"])
-    return found, {"features": features[:b].detach(), "top1": alignment(image, table)}
+    return found, {"features": features[:b].detach(), "top1": alignment(*pairs[:2])}
 
 def paired(
     objective:Contrast, # knows whether anybody lacks a table
@@ -1133,7 +1154,7 @@ def read_options(
     fields = {f.name for f in dataclasses.fields(Recipe)}
     return Recipe(**{k: v for k, v in options.items() if k in fields}), {k: v for k, v in options.items() if k not in fields}
 
-# %% ../nbs/08_pretrain.ipynb #4ea61063
+# %% ../nbs/08_pretrain.ipynb #a72ba7e2
 def check_cohort(
     cohort:Cohort, # to learn from, or to validate on
     recipe:Recipe, # what will be done
@@ -1143,8 +1164,9 @@ def check_cohort(
     needs = METHODS[recipe.method]
     if needs.image and cohort.images is None:
         raise CohortError(f"method {recipe.method!r} needs images, and this cohort has none; 'scarf' learns from the table alone")
-    for option in ("label", "false_negatives", "label_as_feature"):
-        task = getattr(recipe, option)
+    wanted = [(option, getattr(recipe, option)) for option in ("label", "false_negatives", "label_as_feature")]
+    wanted += [] if isinstance(recipe.probe, bool) else [("probe", task) for task in recipe.probe]
+    for option, task in wanted:
         if task is not None and task not in cohort.tasks:
             raise CohortError(f"{option}: the cohort has no label {task!r}{near(task, cohort.tasks)} It has: {', '.join(cohort.tasks) or 'none'}")
     if needs.label and recipe.label is None:
@@ -1158,7 +1180,7 @@ def check_cohort(
         raise CohortError(f"method {recipe.method!r} needs columns; method='simclr' learns from images alone")
     return names
 
-# %% ../nbs/08_pretrain.ipynb #89a0b12b
+# %% ../nbs/08_pretrain.ipynb #cf745c36
 def make_model(
     cohort:Cohort, # training participants
     recipe:Recipe, # settings
@@ -1178,10 +1200,9 @@ def make_model(
 def model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
     "All that is needed to build the model again."
     needs, task = METHODS[recipe.method], recipe.label_as_feature
-    plain = {k: v if isinstance(v, (str, int, float, dict, type(None))) else str(v) for k, v in vars(recipe).items()}
-    config = {k: plain[k] for k in ("method", "width", "norm", "table_encoder", "table_options", "dim", "label_as_feature")}
+    plain = {name: in_words(Path(value) if name == "weights" and value else value) for name, value in vars(recipe).items()}
+    config = {k: plain[k] for k in ("method", "encoder", "width", "norm", "table_encoder", "table_options", "dim", "label_as_feature")}
     config |= {"channels": 0, "mean": 0.0, "std": 1.0, "head_norm": needs.norm and recipe.norm == "batch", "label_levels": 0, "label_scale": [0.0, 1.0]}
-    config["encoder"] = recipe.encoder if isinstance(recipe.encoder, str) else "custom"
     if needs.image:
         config["channels"] = int(cohort.images.shape[1])
         config["mean"], config["std"] = channel_statistics(cohort.images, seed)
@@ -1190,6 +1211,18 @@ def model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
     elif task:
         config["label_levels"] = len(cohort.classes[task])
     return config | {"seed": seed, "recipe": plain, "provenance": provenance(seed=seed)}
+
+def in_words(
+    value:Any, # of an option
+) -> Any: # what JSON can hold and what names no folder of this machine
+    "An option as it is written down: modules and functions as custom, files by their name."
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return [in_words(v) for v in value]
+    if isinstance(value, ImageViews):
+        return {"preset": value.preset, "size": value.size, **value.settings}
+    return value if isinstance(value, (str, int, float, dict, type(None))) else "custom"
 
 def channel_statistics(
     images:Any, # (n, c, h, w)
