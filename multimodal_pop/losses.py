@@ -77,7 +77,7 @@ def clip_loss(
     own = torch.arange(len(logits), device=logits.device)
     return _both_ways(F.cross_entropy(logits, own), F.cross_entropy(logits.T, own), weight)
 
-# %% ../nbs/07_losses.ipynb #aeb3fafd
+# %% ../nbs/07_losses.ipynb #db6f2502
 def plot_similarity(
     z_image:Tensor, # image embeddings, (n, d)
     z_table:Tensor, # table embeddings, (n, d)
@@ -87,7 +87,7 @@ def plot_similarity(
 ) -> Axes: # the axes
     "Cosine of every image with every table; partners are on the diagonal."
     ax = new_ax(ax, figsize=(3.6, 3.2))
-    shown = ax.imshow(similarity(z_image, z_table, 1.0).detach().cpu().numpy(), cmap="PuOr_r", vmin=-1, vmax=1)
+    shown = ax.imshow(similarity(z_image, z_table, 1.0).detach().cpu().numpy(), cmap="BrBG", vmin=-1, vmax=1)
     ax.set(xlabel="table of participant", ylabel="image of participant")
     ax.set_title(title, loc="left", fontsize=10)
     ax.grid(False)
