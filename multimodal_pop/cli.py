@@ -43,7 +43,7 @@ def new_parser(
     parser.set_defaults(run=run)
     return parser
 
-# %% ../nbs/19_terminal.ipynb #6c3442ad
+# %% ../nbs/19_terminal.ipynb #c980b916
 def add_input(
     parser:Parser, # of a command that reads a cohort
 ) -> None:
@@ -58,6 +58,7 @@ def add_input(
     group.add_argument("--group", action="append", metavar="COLUMN", help="subgroups to report; numbers are cut at their quartiles")
     group.add_argument("--columns", action="append", metavar="A,B,C", help="columns that teach the encoder (default: all that are nothing else)")
     group.add_argument("--report", help="column with a free-text report")
+    group.add_argument("--name", help="of the cohort, for the report (default: the table's)")
     group.add_argument("--augment", help="views of the images: cardiac, natural, chest, none (default: by the images)")
     group.add_argument("--size", type=int, default=64, help="side of the images, pixels (default: 64)")
 
@@ -74,12 +75,13 @@ def read_input(
         if not Path(path).exists():
             raise CohortError(f"{option}: there is no {path}")
     cohort = read_folder(args.csv, images=args.images, id=args.id, image=args.image, subject=args.subject, targets=words(args.target) or (),
-                         groups=words(args.group) or (), columns=words(args.columns), report=args.report, size=args.size, cache=cache)
+                         groups=words(args.group) or (), columns=words(args.columns), report=args.report, size=args.size, cache=cache,
+                         info={"origin": args.name or "/".join(Path(args.csv).resolve().parts[-2:])})
     left = len(cohort.skipped)
     print(f"{len(cohort):,} images read" + (f", {left} rows left out" if left else ""), flush=True)
     return cohort
 
-# %% ../nbs/19_terminal.ipynb #d852b87f
+# %% ../nbs/19_terminal.ipynb #1b71f964
 def add_study(commands:Any) -> None:
     "multimodal-pop study"
     parser = new_parser(commands, "study", run_study_command, "Does the table teach the image encoder? Pretrain, judge, report.",
@@ -146,7 +148,7 @@ def run_study_command(
         cohort, test = draw_phantom(args)
     given = {name: getattr(args, name) for name in ("epochs", "augment") if getattr(args, name) is not None}
     run_study(cohort, out=args.out, test=test, targets=targets, columns=columns, preset=args.preset, labels=labels, seed=args.seed,
-              device=args.device, overwrite=args.overwrite, **given)
+              device=args.device, overwrite=args.overwrite, progress=True if sys.stderr.isatty() else "steps", **given)
 
 # %% ../nbs/19_terminal.ipynb #64e2edf5
 def add_prepare(commands:Any) -> None:

@@ -13,7 +13,7 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'check_study', 'check_test', 'unseen_classes', 'usable_tasks', 'split_study', 'check_input', 'Plan',
            'pretrain_arm', 'scratch_epochs', 'scratch_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'judge',
            'judge_groups', 'plan_steps', 'run_study', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out',
-           'groups_left_out', 'peak_memory']
+           'groups_left_out', 'first_upper', 'peak_memory']
 
 # %% ../nbs/19_study.ipynb #b9989ce4
 import difflib
@@ -354,8 +354,8 @@ def load_scores(
     with np.load(path, allow_pickle=False) as file:
         return {tuple(key): file[f"s{k}"] for k, key in enumerate(json.loads(str(file["keys"])))}
 
-# %% ../nbs/19_study.ipynb #f97b5c35
-@dataclass(frozen=True)
+# %% ../nbs/19_study.ipynb #bce2f549
+@dataclass(frozen=True, repr=False)
 class Study:
     "What a study found, what it was made from, and where its files lie."
     name:str # of the cohort, for titles
@@ -367,9 +367,9 @@ class Study:
     checks:pd.DataFrame # what `Cohort.validate` found: level, check, column, detail
     left_out:pd.DataFrame # what, why
     made:dict[str,Any] # versions, options, seconds of each step, memory
-    models:dict[str,Any] = field(default_factory=dict, repr=False) # the pretrained models: multimodal, simclr
+    models:dict[str,Any] = field(default_factory=dict) # the pretrained models: multimodal, simclr
     paths:dict[str,Path] = field(default_factory=dict) # report, metrics, embeddings, model
-    extras:dict[str,Any] = field(default_factory=dict, repr=False) # what later chapters bring along
+    extras:dict[str,Any] = field(default_factory=dict) # what later chapters bring along
 
     @property
     def focus(self) -> float: # 10 % of the labels, or the nearest to it
@@ -386,6 +386,9 @@ class Study:
     def finding(self) -> list[str]: # sentences, the main ones first
         "The finding in plain words, computed from the numbers."
         return state_finding(self)
+
+    def __repr__(self) -> str:
+        return f"Study({self.name}: {' '.join(self.finding[:1])})"
 
     def _repr_html_(self) -> str:
         box = Finding(self.finding[:2], main_verdict(self))
@@ -483,7 +486,7 @@ def column_table(
              "missing": f"{100 * cohort.column(c).isna().mean():.1f} %"} for c in columns]
     return pd.DataFrame(rows)
 
-# %% ../nbs/19_study.ipynb #96b1453a
+# %% ../nbs/19_study.ipynb #ba5ea1e7
 def describe_cohort(
     parts:dict[str,Cohort], # train, val, test
     kinds:dict[str,str], # kind of each task
@@ -497,13 +500,14 @@ def describe_cohort(
     if not drawn:
         code = train_part.labels[first].reset_index(drop=True) if first else pd.Series(0.0, range(len(train_part)))
         names = train_part.classes[first] if first else ("all",)
-        classes = code.map(lambda k: None if np.isnan(k) else f"{first} {names[int(k)]}" if first else "all")
+        words = {"0": "no", "1": "yes"} if list(names) == ["0", "1"] else {}
+        classes = code.map(lambda k: None if np.isnan(k) else f"{readable(first)}: {words.get(names[int(k)], names[int(k)])}" if first else "all")
     pictures, names = picture_rows(train_part.images, classes)
     return {"sizes": size_table(parts), "tasks": task_table(parts, kinds), "groups": group_sizes(parts), "columns": column_table(train_part, columns),
             "pictures": pictures, "names": names, "examples": drawn, "channels": list(train_part.info.get("channels", ())),
             "origin": str(train_part.info.get("origin", "")), "shape": tuple(train_part.images.shape[1:])}
 
-# %% ../nbs/19_study.ipynb #573bd197
+# %% ../nbs/19_study.ipynb #ace1d31b
 def chapter_finding(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -524,7 +528,7 @@ def chapter_cohort(
     "Who was studied."
     about = study.cohort
     c, h, w = about["shape"]
-    parts = [f"{study.name[:1].upper() + study.name[1:]}: images of {c} channel{'s' if c > 1 else ''} ({h} × {w} pixels) and {len(about['columns'])} columns that teach. "
+    parts = [f"{study.name}: images of {c} channel{'s' if c > 1 else ''} ({h} × {w} pixels) and {len(about['columns'])} columns that teach. "
              + study.made["split"]]
     if len(about["pictures"]):
         what = ("Six participants of the phantom" + (f", one row a channel: {', '.join(about['channels'])}" if about["channels"] else "")
@@ -567,7 +571,7 @@ def chapter_groups(
                   caption="Test participants by subgroup. Groups differ in how ill they are and in size, so a lower number is a question, not yet a verdict on the model."),
              Table(wide.rename(columns={"n": "test participants", "cases": "fewest cases"}),
                    f"{'Mean over the tasks' if study.task == 'mean' else study.task} in each subgroup with {labels_name(study.focus)} of the labels. Fewest cases: of the task with the fewest; "
-                   "a subgroup with fewer than five is not judged.")]
+                   "a subgroup with fewer than five is not judged. Tasks of several classes count the classes that have five members in the subgroup.")]
     return Chapter("For whom does it work?", parts)
 
 def worst_sentence(
@@ -648,7 +652,7 @@ FILES = [("report.html", "this page", "no"), ("metrics.json", "every number of t
 
 CHAPTERS = [chapter_finding, chapter_cohort, chapter_results, chapter_groups, chapter_training, chapter_checks, chapter_methods, chapter_made]
 
-# %% ../nbs/19_study.ipynb #e8a5d742
+# %% ../nbs/19_study.ipynb #82ac23cb
 def write_report(
     study:Study, # any study
     path:str|Path, # the HTML file to write
@@ -657,9 +661,8 @@ def write_report(
 ) -> Path: # the file
     "Write the report of a study as one self-contained page."
     made = [c for c in (chapter(study) for chapter in (CHAPTERS if chapters is None else chapters)) if c is not None]
-    name = study.name[:1].upper() + study.name[1:]
     page = render("Does the table teach the image encoder?", made,
-                  subtitle=[name, f"{study.made['participants']['train']:,} training and {study.made['participants']['test']:,} test participants · preset {study.made['preset']} · seed {study.made['seed']} · {study.made['date']}"],
+                  subtitle=[study.name, f"{study.made['participants']['train']:,} training and {study.made['participants']['test']:,} test participants · preset {study.made['preset']} · seed {study.made['seed']} · {study.made['date']}"],
                   footer=f"Made by multimodal_pop {study.made['packages'].get('multimodal_pop', '')}. Not a medical device.")
     with write_atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -940,7 +943,7 @@ def judge_groups(
     columns = ["group", "level", "n", "cases", "method", "labels", "task", "metric", "value", "low", "high"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
-# %% ../nbs/19_study.ipynb #c48aef93
+# %% ../nbs/19_study.ipynb #1e28602d
 def plan_steps(
     settings:dict[str,Any], # of the preset
     chosen:dict[float,list[np.ndarray]], # who is labelled, by share and draw
@@ -971,7 +974,7 @@ def run_study(
     device:str="auto", # where to compute
     overwrite:bool=False, # True starts anew in a folder that holds another study
     callbacks:Sequence=(), # passed to every training
-    progress:bool=True, # tell what is being done
+    progress:bool|str=True, # tell what is being done: True with bars, "steps" without, False not at all
     **options:Any, # in place of the preset's: encoder, width, epochs, batch_size, augment, updates, resamples, draws
 ) -> Study: # what was found
     "Does the table teach the image encoder? Train, judge and report. Stopped with Ctrl-C and called again, it goes on where it was."
@@ -984,7 +987,7 @@ def run_study(
            "targets": targets, "columns": columns, "preset": preset, "labels": list(labels), "seed": seed, **settings}
     say = partial(print, flush=True) if progress else lambda text: None
     steps = Steps(out, key, plan_steps(settings, chosen, parts), overwrite=overwrite, say=say)
-    plan = Plan(parts, kinds, columns, chosen, settings, seed, device, steps, tuple(callbacks), progress)
+    plan = Plan(parts, kinds, columns, chosen, settings, seed, device, steps, tuple(callbacks), progress is True)
     try:
         models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
         scores = {k: s for share in chosen for k, s in scratch_arm(plan, share).items()} | probe_arms(plan, embed_arms(plan, models))
@@ -994,7 +997,7 @@ def run_study(
         raise
     return finish(plan, models, judged, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, say=say)
 
-# %% ../nbs/19_study.ipynb #b0515c17
+# %% ../nbs/19_study.ipynb #239dd997
 def nearest_share(
     shares:Iterable[float], # shares of the labels, or numbers of labelled participants
     n:int, # training participants
@@ -1020,7 +1023,7 @@ def finish(
                       device=str(pick_device(plan.device)), seconds=dict(steps.done), titles={k: t for k, (t, _) in steps.plan.items()},
                       participants={p: len(c) for p, c in plan.parts.items()}, labelled={f"{s:g}": len(d[0]) for s, d in plan.chosen.items()},
                       peak_mb=peak_memory(), date=time.strftime("%Y-%m-%d"))
-    study = Study(name=str(cohort.info.get("origin") or "a cohort"), **judged, histories={a: m.history for a, m in models.items()},
+    study = Study(name=first_upper(str(cohort.info.get("origin") or "a cohort")), **judged, histories={a: m.history for a, m in models.items()},
                   cohort=describe_cohort(plan.parts, plan.kinds, plan.columns), checks=check_input(plan.parts), made=made, models=models,
                   left_out=pd.DataFrame(left_out + rows_left_out(cohort) + groups_left_out(judged["groups"]), columns=["what", "why"]),
                   paths={"report": out / "report.html", "metrics": out / "metrics.json", "embeddings": out / "embeddings.parquet", "model": out / "model" / "multimodal"})
@@ -1055,6 +1058,12 @@ def groups_left_out(
         return []
     empty = groups.groupby(["group", "level"], sort=False).value.apply(lambda v: v.isna().any())
     return [{"what": f"subgroup {g} {level}, on some tasks", "why": f"fewer than {SMALLEST} test participants with or without the disease"} for (g, level), bad in empty.items() if bad]
+
+def first_upper(
+    name:str, # where a cohort comes from; file names stay as they are
+) -> str: # for titles
+    "Begin with a capital."
+    return name if "." in name else name[:1].upper() + name[1:]
 
 def peak_memory() -> float: # MB
     "The most memory this process has held."
