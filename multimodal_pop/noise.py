@@ -434,14 +434,14 @@ def _summarise(part:_Part, matrix:np.ndarray|None=None, **extra:Any) -> NoiseEst
     rate_low, rate_high, _ = effective_interval(rate, part.rate_variance, seen, part.n)
     return NoiseEstimate(matrix, part.prior, float(rate), low, high, float(rate_low), float(rate_high), True, part.n, int(seen), **extra)
 
-# %% ../nbs/11_noise.ipynb #7e4e999b
+# %% ../nbs/11_noise.ipynb #7e5060a3
 def _from_audit(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, truth:np.ndarray, seed:int) -> NoiseEstimate:
     "Design-based, model-assisted estimates for all and for each group."
     seen = truth >= 0
     logs, inside = centred_log(probs), range(max(len(names), 1))
-    empty = [suppress_small(0) for g in inside if not seen[codes == g].any()]
+    empty = sum(not seen[codes == g].any() for g in inside)
     if empty:
-        raise CohortError(f"audited: {len(empty)} of the groups have no audited row; audit a random sample of each, or join groups")
+        raise CohortError(f"audited: {empty} of the groups have no audited row; audit a random sample of each, or join groups")
     predict = fit_truth(given[seen], logs[seen], truth[seen], codes[seen])
     predicted = predict(given, logs, codes)
     parts = [_assist(given[codes == g], predicted[codes == g], truth[codes == g]) for g in inside]
@@ -643,7 +643,7 @@ def estimate_noise(
         return _unaudited(given, probs, codes, names, seed)
     return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1]), seed)
 
-# %% ../nbs/11_noise.ipynb #c8bfdb65
+# %% ../nbs/11_noise.ipynb #3c952474
 def plot_noise_matrix(
     estimate:NoiseEstimate, # of `estimate_noise`
     ax:Axes|None=None, # where to draw
@@ -656,7 +656,8 @@ def plot_noise_matrix(
     ax.imshow(estimate.matrix, vmin=0, vmax=1, cmap="Oranges", aspect="auto")
     for t in range(k):
         for g in range(k):
-            ax.text(g, t, f"{estimate.matrix[t, g]:.2f}\n{estimate.low[t, g]:.2f}–{estimate.high[t, g]:.2f}", ha="center", va="center", fontsize=9)
+            ax.text(g, t, f"{estimate.matrix[t, g]:.2f}\n{estimate.low[t, g]:.2f}–{estimate.high[t, g]:.2f}", ha="center", va="center", fontsize=9,
+                    color="white" if estimate.matrix[t, g] > 0.6 else "black")
     ax.set(xticks=range(k), xticklabels=names, yticks=range(k), yticklabels=names, xlabel="given label", ylabel="true label",
            title=f"{estimate.rate:.0%} of labels are wrong" if estimate.identifiable else f"at most {estimate.rate_high:.0%} of labels are wrong")
     ax.grid(False)
@@ -681,7 +682,7 @@ def plot_groups(
     ax.invert_yaxis()
     return ax
 
-# %% ../nbs/11_noise.ipynb #2e3b17f6
+# %% ../nbs/11_noise.ipynb #5d578892
 def plot_coverage(
     table:pd.DataFrame, # one row a setting; columns of coverages between 0 and 1
     ax:Axes|None=None, # where to draw
@@ -697,7 +698,7 @@ def plot_coverage(
         error = 2 * np.sqrt(table[name] * (1 - table[name]) / draws)
         ax.errorbar(table[name], np.arange(len(table)) + shift, xerr=error, fmt="o", color=colour, label=name)
     ax.set(yticks=range(len(table)), yticklabels=table.index, xlabel="share of intervals that cover the truth", title="Intervals keep their promise of 95 %")
-    ax.legend(loc="lower left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.invert_yaxis()
     return ax
 
