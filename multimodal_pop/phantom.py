@@ -677,9 +677,9 @@ def plot_people(
     **options:Any, # passed to `imshow`: cmap, vmin, vmax
 ) -> Axes: # the axes
     "People side by side, their three phases below each other."
-    ax = new_ax(ax, figsize=(1.5 * len(images), 4.6))
+    ax = new_ax(ax, figsize=(len(images), 3.1))
     size = images.shape[-1]
-    ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1), **{"cmap": "gray", "vmin": 0, "vmax": 180} | options)
+    ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1), **{"cmap": "gray", "vmin": 0, "vmax": 180, "interpolation": "nearest"} | options)
     ax.set(xticks=np.arange(len(images)) * size + size / 2, yticks=np.arange(3) * size + size / 2)
     ax.set_xticklabels(titles, fontsize=8)
     ax.set_yticklabels(PHASES, rotation=90, va="center", fontsize=8)
