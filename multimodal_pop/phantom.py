@@ -415,7 +415,7 @@ def plot_graph(
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "The causal graph without the table: people, hidden processes, what the renderer is given, outcomes."
-    ax, spots = new_ax(ax, figsize=(9, 6.5)), _spots(world)
+    ax, spots = new_ax(ax, figsize=(7, 5)), _spots(world)
     fill = {"signal": "#D5EFE6", "noise": "#EEEEEE"}
     for source, target, weight in world.edges.itertuples(index=False):
         if source in spots and target in spots:
@@ -677,7 +677,7 @@ def plot_people(
     **options:Any, # passed to `imshow`: cmap, vmin, vmax
 ) -> Axes: # the axes
     "People side by side, their three phases below each other."
-    ax = new_ax(ax, figsize=(len(images), 3.1))
+    ax = new_ax(ax, figsize=(0.8 * len(images) + 0.4, 2.9))
     size = images.shape[-1]
     ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1), **{"cmap": "gray", "vmin": 0, "vmax": 180, "interpolation": "nearest"} | options)
     ax.set(xticks=np.arange(len(images)) * size + size / 2, yticks=np.arange(3) * size + size / 2)

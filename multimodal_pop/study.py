@@ -11,11 +11,11 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'chapter_cohort', 'chapter_results', 'chapter_groups', 'worst_sentence', 'chapter_training',
            'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report', 'study_settings', 'natural_views',
            'check_study', 'check_test', 'unseen_classes', 'usable_tasks', 'split_study', 'check_input', 'Plan',
-           'pretrain_arm', 'scratch_epochs', 'scratch_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'judge',
+           'pretrain_arm', 'scratch_epochs', 'trained_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'judge',
            'judge_groups', 'plan_steps', 'run_study', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out',
            'groups_left_out', 'first_upper', 'peak_memory']
 
-# %% ../nbs/19_study.ipynb #b9989ce4
+# %% ../nbs/19_study.ipynb #c7bbdfeb
 import difflib
 import hashlib
 import json
@@ -38,9 +38,9 @@ from scipy import stats
 from .cohort import Cohort, CohortError, TableTransform, identical_images
 from .core import (generator, pick_device, progress, provenance, read_json, suppress_small, write_atomic,
                                  write_json)
-from .evaluate import auc, bootstrap, fit_probe, r2, supervised
-from .page import (ARMS, IMAGE_ONLY, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name,
-                                 picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
+from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
+from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name,
+                                 lower, pair_name, picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
                                  readable, render, sentence, side_by_side, table_html, verdict, with_interval)
 from .pretrain import Model, pretrain
 
@@ -142,7 +142,7 @@ def ends(
     index = pd.MultiIndex.from_tuples(list(frame), names=["method", "labels", "task"])
     return pd.DataFrame(rows, index=index, columns=["value", "low", "high"], dtype=float)
 
-# %% ../nbs/19_study.ipynb #066fc218
+# %% ../nbs/19_study.ipynb #af3f1a81
 def _describe(keys:pd.DataFrame, kinds:dict[str,str]) -> pd.DataFrame:
     "Add the metric and the number of tasks behind each row."
     leading = mean_tasks(kinds)
@@ -160,19 +160,19 @@ def differences(
     frame:pd.DataFrame, # what `resample` gave
     kinds:dict[str,str], # kind of each task
     *,
-    method:str="multimodal", # what is judged
-    baselines:Sequence[str]=("simclr", "supervised"), # against what
-) -> pd.DataFrame: # baseline, labels, task, metric, tasks, value, reference, difference, low, high, verdict
-    "Paired differences, `method` minus each baseline, on the same resampled participants."
-    keys = [(b, *key[1:]) for b in baselines for key in frame if key[0] == method and (b, *key[1:]) in frame]
-    if not keys:
-        return pd.DataFrame(columns=["baseline", "labels", "task", "metric", "tasks", "value", "reference", "difference", "low", "high", "verdict"])
-    ours = pd.DataFrame({key: frame[method, *key[1:]] for key in keys})
-    gap = ends(ours - frame[keys], frame.attrs["few"]).rename(columns={"value": "difference"}).rename_axis(index=["baseline", "labels", "task"])
-    gap.insert(0, "value", ours.iloc[0].to_numpy())
-    gap.insert(1, "reference", frame[keys].iloc[0].to_numpy())
-    gap["verdict"] = [verdict(*row) for row in gap[["low", "high"]].to_numpy()]
-    return _describe(gap.reset_index(), kinds)
+    pairs:Sequence[tuple[str,str]]=tuple(PAIRS), # (method, baseline)
+) -> pd.DataFrame: # method, baseline, labels, task, metric, tasks, value, reference, difference, low, high, verdict
+    "Paired differences, each method minus its baseline, on the same resampled participants."
+    found, few = [], frame.attrs["few"]
+    for method, baseline in pairs:
+        keys = [key for key in frame if key[0] == method and (baseline, *key[1:]) in frame]
+        if keys:
+            ours, theirs = frame[keys], frame[[(baseline, *key[1:]) for key in keys]].set_axis(pd.MultiIndex.from_tuples(keys), axis=1)
+            gap = ends(ours - theirs, {key: min(few[key], few[baseline, *key[1:]]) for key in keys}).rename(columns={"value": "difference"})
+            gap = gap.assign(value=ours.iloc[0].to_numpy(), reference=theirs.iloc[0].to_numpy(), baseline=baseline)
+            found.append(gap.assign(verdict=[verdict(*row) for row in gap[["low", "high"]].to_numpy()]).reset_index())
+    columns = ["method", "baseline", "labels", "task", "metric", "tasks", "value", "reference", "difference", "low", "high", "verdict"]
+    return _describe(pd.concat(found, ignore_index=True), kinds)[columns] if found else pd.DataFrame(columns=columns)
 
 # %% ../nbs/19_study.ipynb #a21befb0
 def labelled_order(
@@ -354,13 +354,13 @@ def load_scores(
     with np.load(path, allow_pickle=False) as file:
         return {tuple(key): file[f"s{k}"] for k, key in enumerate(json.loads(str(file["keys"])))}
 
-# %% ../nbs/19_study.ipynb #bce2f549
+# %% ../nbs/19_study.ipynb #b3083a52
 @dataclass(frozen=True, repr=False)
 class Study:
     "What a study found, what it was made from, and where its files lie."
     name:str # of the cohort, for titles
     results:pd.DataFrame # method, labels, task, metric, tasks, value, low, high
-    compared:pd.DataFrame # paired differences: baseline, labels, task, metric, difference, low, high, verdict …
+    compared:pd.DataFrame # paired differences: method, baseline, labels, task, metric, difference, low, high, verdict …
     groups:pd.DataFrame # subgroups: group, level, n, cases, method, labels, task, metric, value, low, high
     histories:dict[str,pd.DataFrame] # pretraining, one row an epoch
     cohort:dict[str,Any] # who was studied: tables ready for people, see `describe_cohort`
@@ -395,13 +395,14 @@ class Study:
         table = table_html(side_by_side(self.results, self.focus))
         return f"<h4>{escape(self.name)}, {labels_name(self.focus)} of the labels</h4>{finding_html(box)}<table>{table}</table>"
 
-# %% ../nbs/19_study.ipynb #e476ebca
+# %% ../nbs/19_study.ipynb #52832076
 def main_rows(
     study:Study, # any study
     share:float, # the share of labels
-) -> pd.DataFrame: # one row a baseline
-    "The comparisons on the main task at one share of the labels."
-    return study.compared[(study.compared.labels == share) & (study.compared.task == study.task)]
+) -> pd.DataFrame: # two rows
+    "The two main comparisons on the main task at one share of the labels."
+    rows = study.compared[(study.compared.labels == share) & (study.compared.task == study.task)]
+    return rows[[pair in PAIRS[:2] for pair in zip(rows.method, rows.baseline)]]
 
 def main_verdict(
     study:Study, # any study
@@ -434,11 +435,11 @@ def single_tasks(
 ) -> list[str]: # no or one sentence
     "The tasks on which the first baseline is beaten or not beaten, one by one."
     rows = study.compared[(study.compared.labels == study.focus) & (study.compared.task != "mean")]
-    rows = rows[rows.baseline == (rows.baseline.iloc[0] if len(rows) else "")]
+    rows = rows[(rows.method == PAIRS[0][0]) & (rows.baseline == PAIRS[0][1])]
     if len(rows) < 2:
         return []
     said = [f"{what} on {', '.join(map(readable, tasks.task))}" for what, tasks in rows.groupby("verdict", sort=False)]
-    return [f"Task by task against {arm_name(rows.baseline.iloc[0])}, without correction for looking at {len(rows)} of them: {'; '.join(said)}."]
+    return [f"Task by task, {pair_name(*PAIRS[0])}, without correction for looking at {len(rows)} of them: {'; '.join(said)}."]
 
 # %% ../nbs/19_study.ipynb #17e2c595
 def size_table(
@@ -507,7 +508,7 @@ def describe_cohort(
             "pictures": pictures, "names": names, "examples": drawn, "channels": list(train_part.info.get("channels", ())),
             "origin": str(train_part.info.get("origin", "")), "shape": tuple(train_part.images.shape[1:])}
 
-# %% ../nbs/19_study.ipynb #ace1d31b
+# %% ../nbs/19_study.ipynb #60553299
 def chapter_finding(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -516,7 +517,7 @@ def chapter_finding(
     parts = [Finding(texts[:2], main_verdict(study)), *texts[2:]]
     parts.append(draw(plot_few_labels, study.results, task=study.task, alt="Lines of performance against the share of labels, one a method.",
         caption=f"{'Mean over the tasks' if study.task == 'mean' else study.task}, on test participants seen by no method. Bars are 95 % intervals over resampled "
-                "participants. Dotted: methods that see the table when they are judged."))
+                "participants. Solid: frozen encoder and a linear model. Dashed: the whole network is trained. Dotted: methods that see the table when they are judged."))
     if len(study.compared):
         parts.append(draw(plot_differences, study.compared, labels=share, alt="Forest plot of paired differences with intervals.",
             caption=f"Paired differences with {labels_name(share)} of the labels: the same test participants, the same labelled participants. An interval that touches zero shows no difference."))
@@ -543,15 +544,15 @@ def chapter_results(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
     "All numbers."
-    parts = ["The first three methods see only the image when they are judged. The table alone, and image and table together, stand for context: "
-             "they need the table at test time, which a clinic seldom has."]
+    parts = ["All methods but the last two see only the image when they are judged. A frozen encoder is compared with the other frozen one, a fine-tuned network with the same network trained from scratch. "
+             "The table alone, and image and table together, stand for context: they need the table at test time, which a clinic seldom has."]
     for share in sorted(study.results.labels.unique()):
         n = study.made["labelled"].get(f"{share:g}")
         parts.append(Table(side_by_side(study.results, share), f"With {labels_name(share)} of the labels ({n:,} training participants): value and 95 % interval."))
-    shown = study.compared.assign(labels=study.compared.labels.map(labels_name), baseline=study.compared.baseline.map(arm_name),
+    shown = study.compared.assign(labels=study.compared.labels.map(labels_name), comparison=[pair_name(m, b) for m, b in zip(study.compared.method, study.compared.baseline)],
                                   **{"difference (95 % interval)": [f"{d:+.3f} ({l:+.3f} to {h:+.3f})".replace("-", "−") if np.isfinite(d) else "–" for d, l, h in study.compared[["difference", "low", "high"]].to_numpy(float)]})
-    parts.append(Table(shown[["baseline", "labels", "task", "metric", "difference (95 % interval)", "verdict"]],
-                       "Paired differences, image + table pretraining minus the baseline. All tasks and shares of labels, not corrected for their number.", folded=True))
+    parts.append(Table(shown[["comparison", "labels", "task", "metric", "difference (95 % interval)", "verdict"]],
+                       "Paired differences, image + table pretraining minus a baseline. All tasks and shares of labels, not corrected for their number.", folded=True))
     return Chapter("Does the table teach the image encoder?", parts)
 
 def chapter_groups(
@@ -586,7 +587,7 @@ def worst_sentence(
     return (f"Image + table pretraining does worst in {readable(low.group)} {low.level} ({low.metric} {low.value:.3f}, {low.low:.3f} to {low.high:.3f}) "
             f"and best in {readable(high.group)} {high.level} ({high.value:.3f}, {high.low:.3f} to {high.high:.3f}); {apart}.")
 
-# %% ../nbs/19_study.ipynb #3129f3a6
+# %% ../nbs/19_study.ipynb #2b444c85
 def chapter_training(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -619,14 +620,14 @@ def chapter_methods(
     o, p = study.made["settings"], study.made["participants"]
     draws = study.made["draws"]
     limits = ["Intervals are percentiles of a bootstrap over test participants. They say how far chance in who was tested may move a number; chance in the training (another seed) is not in them.",
-              "One main comparison per baseline was fixed beforehand: the mean of the tasks at the share of labels nearest to 10 %. All others are descriptive and not corrected for their number."]
+              "Two main comparisons were fixed beforehand: frozen against SimCLR, and fine-tuned against training from scratch, on the mean of the tasks at the share of labels nearest to 10 %. All others are descriptive and not corrected for their number."]
     if study.cohort["examples"]:
         limits.append("The cohort is a phantom: the size of every effect is built into it. It shows that the method finds what is there, and nothing about real people.")
     return Chapter("How it was done", [
         f"Encoder: {o['encoder']}, width {o['width']}, from random weights. Image-only pretraining is SimCLR; image + table pretraining is CLIP between an augmented image and its table row, "
         f"in which a share of the cells is redrawn from other rows (Hager et al. 2023). Both: {o['epochs']} epochs, batches of {o['batch_size']}, augmentation preset \"{o['augment']}\", all {p['train']:,} training images without labels.",
         "Judged with images alone: the encoder is frozen and a penalised linear model is fitted on the labelled training participants, its penalty chosen among them. "
-        f"Training from scratch learns all tasks in one network with the same augmentation and at least {o['updates']} updates. "
+        f"Fine-tuning and training from scratch learn all tasks in one network, with the same augmentation, the same labelled participants and at least {o['updates']} updates; only the start differs. "
         "The table alone and image + table are the same linear model on one-hot coded columns with missing-value indicators. Scaling, coding and imputation are learned on training rows only.",
         f"Which participants are labelled is drawn up to {draws} times for each share, the same for all methods; metrics are averaged over the draws. Each class has at least one labelled member.",
         limits])
@@ -646,7 +647,7 @@ def chapter_made(
 
 FILES = [("report.html", "this page", "no"), ("metrics.json", "every number of this page", "no"),
          ("model/multimodal, model/simclr", "the pretrained encoders: Model.load(folder)", "no rows; column names, category levels"),
-         ("model/supervised_…", "the networks trained from scratch: Predictor.load(folder)", "no"),
+         ("model/supervised_…, model/…_tuned_…", "the networks trained on labels (last draw): Predictor.load(folder)", "no"),
          ("embeddings.parquet", "one row a participant: your id as index, part, image embedding", "yes"),
          ("state/", "what a rerun needs to go on: scores and embeddings by row number", "yes")]
 
@@ -668,10 +669,10 @@ def write_report(
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
 
-# %% ../nbs/19_study.ipynb #57bb583b
+# %% ../nbs/19_study.ipynb #1597467f
 PRESETS = {
     "smoke": dict(encoder="small", width=8, epochs=2, batch_size=64, updates=6, resamples=50, draws=2),
-    "fast": dict(encoder="resnet18", width=16, epochs=30, batch_size=128, updates=200, resamples=500, draws=3),
+    "fast": dict(encoder="resnet18", width=16, epochs=30, batch_size=128, updates=200, resamples=500, draws=2),
     "standard": dict(encoder="resnet18", width=64, epochs=100, batch_size=256, updates=500, resamples=1000, draws=5),
 }
 
@@ -793,7 +794,7 @@ def check_input(
         found = pd.concat([found, pd.DataFrame([{"level": "warning", "check": "identical images", "column": "", "detail": detail}])], ignore_index=True)
     return found
 
-# %% ../nbs/19_study.ipynb #5f8e65c4
+# %% ../nbs/19_study.ipynb #0cf26c90
 @dataclass(frozen=True)
 class Plan:
     "What all steps of a study need to know."
@@ -837,25 +838,27 @@ def scratch_epochs(
     "As many epochs as the preset has, or as its least number of updates needs."
     return max(settings["epochs"], -(-settings["updates"] // -(-rows // settings["batch_size"])))
 
-def scratch_arm(
+def trained_arm(
     plan:Plan, # of the study
+    arm:str, # "supervised", "multimodal_tuned" or "simclr_tuned"
     share:float, # the share of labels
+    start:Model|None=None, # what to fine-tune; None trains from scratch
 ) -> Scores: # of the test participants
-    "Train from scratch for every draw of labelled participants, or read the scores back."
-    name, s = f"supervised_{share:g}", plan.settings
+    "Train a whole network for every draw of labelled participants, or read its scores back."
+    name, s = f"{arm}_{share:g}", plan.settings
     file = plan.steps.path(f"{name}.npz")
     def make():
         drawn = []
         for draw, rows in enumerate(plan.chosen[share]):
-            keep = plan.steps.path(f"checkpoint_{name}_{draw}")
-            network = supervised(plan.parts["train"][rows], list(plan.kinds), encoder=s["encoder"], width=s["width"], augment=s["augment"], batch_size=s["batch_size"],
-                                 epochs=scratch_epochs(s, len(rows)), seed=plan.seed + draw, device=plan.device, checkpoint=keep, save_every=20,
-                                 callbacks=plan.callbacks, progress=plan.progress)
+            keep, labelled = plan.steps.path(f"checkpoint_{name}_{draw}"), (plan.parts["train"][rows], list(plan.kinds))
+            options = dict(augment=s["augment"], batch_size=s["batch_size"], epochs=scratch_epochs(s, len(rows)), seed=plan.seed + draw, device=plan.device,
+                           checkpoint=keep, save_every=20, callbacks=plan.callbacks, progress=plan.progress)
+            network = (supervised(*labelled, encoder=s["encoder"], width=s["width"], **options) if start is None else fine_tune(start, *labelled, **options))
             said = network.predict_proba(plan.parts["test"])
             drawn.append(said if isinstance(said, dict) else {next(iter(plan.kinds)): said})
             shutil.rmtree(keep, ignore_errors=True)
         network.save(plan.steps.folder / "model" / name)
-        save_scores(file, {("supervised", share, t): np.stack([task_score(d[t], k) for d in drawn]) for t, k in plan.kinds.items()})
+        save_scores(file, {(arm, share, t): np.stack([task_score(d[t], k) for d in drawn]) for t, k in plan.kinds.items()})
     return plan.steps.run(name, make, lambda: load_scores(file))
 
 # %% ../nbs/19_study.ipynb #bafb1985
@@ -943,7 +946,7 @@ def judge_groups(
     columns = ["group", "level", "n", "cases", "method", "labels", "task", "metric", "value", "low", "high"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
-# %% ../nbs/19_study.ipynb #1e28602d
+# %% ../nbs/19_study.ipynb #596b3043
 def plan_steps(
     settings:dict[str,Any], # of the preset
     chosen:dict[float,list[np.ndarray]], # who is labelled, by share and draw
@@ -951,14 +954,14 @@ def plan_steps(
 ) -> dict[str,tuple[str,float]]: # name -> (title, rough work, in passes of all training images over all epochs)
     "What will be done, and how much work each step is, to tell the time left."
     per = settings["epochs"] * len(parts["train"])
-    scratch = {}
-    for share, draws in chosen.items():
-        epochs = scratch_epochs(settings, len(draws[0]))
-        what = f"Training from scratch on {labels_name(share)} of the labels" + (f", {len(draws)} draws" if len(draws) > 1 else "")
-        scratch[f"supervised_{share:g}"] = (what, 1.1 * len(draws) * epochs * len(draws[0]) / per)
+    trained, titles = {}, {"supervised": "Training from scratch", "multimodal_tuned": "Fine-tuning (image + table)", "simclr_tuned": "Fine-tuning (SimCLR)"}
+    for arm, title in titles.items():
+        for share, draws in chosen.items():
+            what = f"{title}, {labels_name(share)} of the labels" + (f", {len(draws)} draws" if len(draws) > 1 else "")
+            trained[f"{arm}_{share:g}"] = (what, len(draws) * scratch_epochs(settings, len(draws[0])) * len(draws[0]) / per)
     everybody = sum(map(len, parts.values()))
     return {"simclr": (f"Pretraining on images alone (SimCLR), {settings['epochs']} epochs", 2.0),
-            "multimodal": (f"Pretraining on images and table (CLIP), {settings['epochs']} epochs", 1.1), **scratch,
+            "multimodal": (f"Pretraining on images and table (CLIP), {settings['epochs']} epochs", 1.1), **trained,
             "embed": (f"Embedding {everybody:,} images", 0.7 * everybody / per), "probe": ("Probing: images, table, both", 0.5), "judge": ("Comparing on resampled participants", 0.5)}
 
 def run_study(
@@ -990,7 +993,9 @@ def run_study(
     plan = Plan(parts, kinds, columns, chosen, settings, seed, device, steps, tuple(callbacks), progress is True)
     try:
         models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
-        scores = {k: s for share in chosen for k, s in scratch_arm(plan, share).items()} | probe_arms(plan, embed_arms(plan, models))
+        starts = {"supervised": None, "multimodal_tuned": models["multimodal"], "simclr_tuned": models["simclr"]}
+        scores = {k: s for arm, start in starts.items() for share in chosen for k, s in trained_arm(plan, arm, share, start).items()}
+        scores |= probe_arms(plan, embed_arms(plan, models))
         judged = judge(plan, scores, nearest_share(chosen, len(parts["train"])))
     except KeyboardInterrupt:
         say(f"\nStopped. {len(steps.done)} of {len(steps.plan)} steps are finished and kept in {out}; the same command goes on from there.")
