@@ -593,6 +593,9 @@ def _as_vocabulary(vocabulary:"str|Path|Vocabulary") -> Vocabulary:
 # %% ../nbs/10_reports.ipynb #f01fe2ba
 class Attached(pd.DataFrame):
     "A table that travels in the `.attrs` of another: shared, not copied at every step."
+    def __init__(self, *data:Any, **options:Any): # as for a DataFrame
+        super().__init__(*data, **options)
+
     @property
     def _constructor(self) -> type:
         return pd.DataFrame
@@ -602,6 +605,9 @@ class Attached(pd.DataFrame):
 
 class LabelTable(pd.DataFrame):
     "Labels with evidence in `.attrs`, which Parquet and `pd.concat` leave behind."
+    def __init__(self, *data:Any, **options:Any): # as for a DataFrame
+        super().__init__(*data, **options)
+
     @property
     def _constructor(self) -> type:
         return LabelTable
