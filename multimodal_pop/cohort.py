@@ -1219,7 +1219,7 @@ def write_images(
 def load_cohort(
     folder:str|Path, # what `save` wrote
 ) -> Cohort: # images and table stay on disk
-    "Open a saved cohort; `Cohort.load()`. Raises `CohortError` if it is none, or not whole."
+    "Open a saved cohort (the static method of the class calls this). Raises `CohortError` if it is none, or not whole."
     folder = Path(folder)
     if not (folder / "cohort.json").is_file():
         raise CohortError(f"folder {folder.name!r} holds no cohort.json: it is no saved cohort, or saving was interrupted")
