@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'IMAGE_ONLY', 'PAIRS', 'DPI', 'STYLESHEET', 'TEMPLATE', 'verdict', 'arm_name', 'labels_name', 'readable',
-           'sentence', 'lower', 'plot_few_labels', 'plot_differences', 'pair_name', 'plot_groups', 'plot_alignment',
-           'picture_rows', 'plot_pictures', 'with_interval', 'side_by_side', 'Figure', 'Table', 'Chapter', 'draw',
-           'table_html', 'part_html', 'Finding', 'render', 'finding_html']
+           'sentence', 'lower', 'signed', 'plot_few_labels', 'plot_differences', 'pair_name', 'plot_groups',
+           'plot_alignment', 'picture_rows', 'plot_pictures', 'with_interval', 'side_by_side', 'Figure', 'Table',
+           'Chapter', 'draw', 'table_html', 'part_html', 'Finding', 'render', 'finding_html']
 
 # %% ../nbs/19_page.ipynb #9d37df53
 import base64
@@ -35,12 +35,12 @@ def verdict(
         return "not measured"
     return "helps" if low > 0 else "harms" if high < 0 else "no difference shown"
 
-# %% ../nbs/19_page.ipynb #9e0b7340
+# %% ../nbs/19_page.ipynb #11f3c520
 ARMS = {
-    "multimodal": ("Image + table pretraining, frozen", COLORS["joint"], "-"),
-    "simclr": ("Image-only pretraining (SimCLR), frozen", COLORS["image"], "-"),
-    "multimodal_tuned": ("Image + table pretraining, fine-tuned", COLORS["joint"], "--"),
-    "simclr_tuned": ("Image-only pretraining (SimCLR), fine-tuned", COLORS["image"], "--"),
+    "multimodal": ("Image + table, frozen", COLORS["joint"], "-"),
+    "simclr": ("SimCLR (images only), frozen", COLORS["image"], "-"),
+    "multimodal_tuned": ("Image + table, fine-tuned", COLORS["joint"], "--"),
+    "simclr_tuned": ("SimCLR (images only), fine-tuned", COLORS["image"], "--"),
     "supervised": ("Trained from scratch", "#555555", "--"),
     "table": ("Table alone", COLORS["table"], ":"),
     "image_table": ("Image + table at test time", "#B07A00", ":"),
@@ -66,7 +66,7 @@ def readable(
     "A name as people write it."
     return str(name).replace("_", " ")
 
-# %% ../nbs/19_page.ipynb #e71b8bab
+# %% ../nbs/19_page.ipynb #ab93799e
 def _row_name(row:pd.Series) -> str:
     "Where a difference was measured: the mean of the tasks, or one task."
     return f"the mean {row.metric} of {row.tasks:.0f} tasks" if row.task == "mean" else f"the {row.metric} of {readable(row.task)}"
@@ -79,7 +79,7 @@ def sentence(
              "no difference shown": "No difference shown", "not measured": "Not measured"}[verdict(row.low, row.high)]
     how = "fine-tuned" if row.method.endswith("_tuned") else "frozen"
     other = {"supervised": "the same network trained from scratch"}.get(row.baseline, arm_name(row.baseline).removesuffix(f", {how}"))
-    ends = (f"{row.difference:+.3f}, 95 % interval {row.low:+.3f} to {row.high:+.3f}".replace("-", "−")
+    ends = (f"{signed(row.difference)}, 95 % interval {signed(row.low)} to {signed(row.high)}"
             if np.isfinite(row.difference) else "too few cases")
     return (f"{words} ({how}, {labels_name(row.labels)} of the labels): {_row_name(row)} is {row.value:.3f}, against {row.reference:.3f} "
             f"for {lower(other)} ({ends}).")
@@ -87,8 +87,14 @@ def sentence(
 def lower(
     name:str, # of an arm
 ) -> str: # for the middle of a sentence
-    "Begin small; abbreviations stay."
-    return name[:1].lower() + name[1:]
+    "Begin small; names such as SimCLR stay."
+    return name[:1].lower() + name[1:] if name.split()[0][1:].islower() else name
+
+def signed(
+    value:float, # a difference
+) -> str: # "+0.021", "−0.004"; a digit more where three would say zero
+    "A number with its sign."
+    return f"{value:+.{3 if abs(value) >= 0.0005 else 4}f}".replace("-", "−")
 
 # %% ../nbs/19_page.ipynb #3efa0484
 def plot_few_labels(
@@ -296,13 +302,13 @@ def draw(
         plt.close(ax.figure)
     return Figure(buffer.getvalue(), caption, alt)
 
-# %% ../nbs/19_page.ipynb #eb81476b
+# %% ../nbs/19_page.ipynb #fcd6dc4f
 STYLESHEET = """
 :root { --ink:#1c2530; --soft:#5b6673; --line:#dfe4ea; --paper:#fff; --wash:#f5f7f9; --joint:#00795a; --harm:#b84a00; }
 * { box-sizing:border-box }
 html { scroll-behavior:smooth }
 body { margin:0; color:var(--ink); background:var(--paper); font:17px/1.6 Charter,"Bitstream Charter","Iowan Old Style",Georgia,"DejaVu Serif",serif; }
-main, header { max-width:50rem; margin:0 auto; padding:0 1.4rem }
+main, header { max-width:52rem; margin:0 auto; padding:0 1.4rem }
 header { padding-top:3.2rem; border-bottom:3px solid var(--ink); padding-bottom:1.2rem; margin-bottom:1.4rem }
 h1, h2, nav, table, figcaption, .caption, .meta, summary { font-family:"Source Sans 3","Helvetica Neue",Arial,"DejaVu Sans",sans-serif }
 h1 { font-size:2.1rem; line-height:1.2; margin:0 0 .5rem; letter-spacing:-.01em }
@@ -318,14 +324,14 @@ figure { margin:1.6rem 0 } figure img { display:block; max-width:100%; height:au
 figcaption, .caption { font-size:.88rem; line-height:1.45; color:var(--soft); text-align:left; padding:.5rem 0 }
 figcaption b, .caption b { color:var(--ink) }
 .caption { margin-top:1.4rem } .wide { overflow-x:auto; margin:0 0 1.6rem }
-table { border-collapse:collapse; font-size:.86rem; line-height:1.4; width:100%; font-variant-numeric:tabular-nums }
-th { text-align:left; border-bottom:1.5px solid var(--ink); padding:.35rem .8rem .35rem 0; vertical-align:bottom }
-td { border-bottom:1px solid var(--line); padding:.3rem .8rem .3rem 0; vertical-align:top }
+table { border-collapse:collapse; font-size:.84rem; line-height:1.4; width:100%; font-variant-numeric:tabular-nums }
+th { text-align:left; border-bottom:1.5px solid var(--ink); padding:.35rem .7rem .35rem 0; vertical-align:bottom }
+td { border-bottom:1px solid var(--line); padding:.3rem .7rem .3rem 0; vertical-align:top }
 td.number, th.number { text-align:right } td.number { white-space:nowrap }
 td small { display:block; color:var(--soft); font-size:.82em; font-weight:400 }
 tr.mean td { font-weight:600; border-top:1.5px solid var(--line) }
 details { margin:1.2rem 0 } summary { cursor:pointer; font-size:.92rem; color:var(--soft) }
-footer { max-width:50rem; margin:3rem auto; padding:1rem 1.4rem; color:var(--soft); font-size:.85rem; border-top:1px solid var(--line) }
+footer { max-width:52rem; margin:3rem auto; padding:1rem 1.4rem; color:var(--soft); font-size:.85rem; border-top:1px solid var(--line) }
 @media (max-width:40rem) { body { font-size:16px } nav { columns:1 } h1 { font-size:1.6rem } }
 @media print { body { font-size:10.5pt } h2 { break-after:avoid } figure, tr { break-inside:avoid } nav { display:none } }
 """

@@ -15,7 +15,7 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'judge_groups', 'plan_steps', 'run_study', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out',
            'groups_left_out', 'first_upper', 'peak_memory']
 
-# %% ../nbs/19_study.ipynb #c7bbdfeb
+# %% ../nbs/19_study.ipynb #cdbad1ed
 import difflib
 import hashlib
 import json
@@ -41,7 +41,7 @@ from .core import (generator, pick_device, progress, provenance, read_json, supp
 from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
 from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name,
                                  lower, pair_name, picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
-                                 readable, render, sentence, side_by_side, table_html, verdict, with_interval)
+                                 readable, render, sentence, side_by_side, signed, table_html, verdict, with_interval)
 from .pretrain import Model, pretrain
 
 # %% ../nbs/19_study.ipynb #d32642c2
@@ -441,7 +441,7 @@ def single_tasks(
     said = [f"{what} on {', '.join(map(readable, tasks.task))}" for what, tasks in rows.groupby("verdict", sort=False)]
     return [f"Task by task, {pair_name(*PAIRS[0])}, without correction for looking at {len(rows)} of them: {'; '.join(said)}."]
 
-# %% ../nbs/19_study.ipynb #17e2c595
+# %% ../nbs/19_study.ipynb #c9ead7f2
 def size_table(
     parts:dict[str,Cohort], # train, val, test
 ) -> pd.DataFrame: # one row a part
@@ -458,7 +458,7 @@ def task_table(
         names = ["mean (SD)"] if kind == "continuous" else parts["train"].classes[task][1:] if kind == "binary" else parts["train"].classes[task]
         for k, name in enumerate(names, start=int(kind == "binary")):
             cells = {part: _occurs(parts[part].labels[task].dropna(), kind, k) for part in ("train", "test")}
-            rows.append({"task": task, "kind": kind, "class": name, **cells})
+            rows.append({"task": readable(task), "kind": kind, "class": "yes" if (kind, name) == ("binary", "1") else name, **cells})
     return pd.DataFrame(rows)
 
 def _occurs(y:pd.Series, kind:str, k:int) -> str:
@@ -474,7 +474,7 @@ def group_sizes(
     parts:dict[str,Cohort], # train, val, test
 ) -> pd.DataFrame: # one row a level
     "How many participants each subgroup has, in training and test."
-    rows = [{"group": g, "level": str(level), **{p: suppress_small(int((parts[p].groups[g] == level).sum())) for p in ("train", "test")}}
+    rows = [{"group": readable(g), "level": str(level), **{p: suppress_small(int((parts[p].groups[g] == level).sum())) for p in ("train", "test")}}
             for g in parts["train"].groups for level in parts["train"].groups[g].cat.categories]
     return pd.DataFrame(rows, columns=["group", "level", "train", "test"])
 
@@ -508,7 +508,7 @@ def describe_cohort(
             "pictures": pictures, "names": names, "examples": drawn, "channels": list(train_part.info.get("channels", ())),
             "origin": str(train_part.info.get("origin", "")), "shape": tuple(train_part.images.shape[1:])}
 
-# %% ../nbs/19_study.ipynb #60553299
+# %% ../nbs/19_study.ipynb #88149878
 def chapter_finding(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -550,7 +550,7 @@ def chapter_results(
         n = study.made["labelled"].get(f"{share:g}")
         parts.append(Table(side_by_side(study.results, share), f"With {labels_name(share)} of the labels ({n:,} training participants): value and 95 % interval."))
     shown = study.compared.assign(labels=study.compared.labels.map(labels_name), comparison=[pair_name(m, b) for m, b in zip(study.compared.method, study.compared.baseline)],
-                                  **{"difference (95 % interval)": [f"{d:+.3f} ({l:+.3f} to {h:+.3f})".replace("-", "−") if np.isfinite(d) else "–" for d, l, h in study.compared[["difference", "low", "high"]].to_numpy(float)]})
+                                  **{"difference (95 % interval)": [f"{signed(d)} ({signed(l)} to {signed(h)})" if np.isfinite(d) else "–" for d, l, h in study.compared[["difference", "low", "high"]].to_numpy(float)]})
     parts.append(Table(shown[["comparison", "labels", "task", "metric", "difference (95 % interval)", "verdict"]],
                        "Paired differences, image + table pretraining minus a baseline. All tasks and shares of labels, not corrected for their number.", folded=True))
     return Chapter("Does the table teach the image encoder?", parts)
@@ -564,8 +564,8 @@ def chapter_groups(
     rows = study.groups[(study.groups.labels == study.focus) & (study.groups.task == study.task)]
     if not rows.value.notna().any():
         return None
-    wide = rows.assign(cell=with_interval(rows)).pivot(index=["group", "level", "n", "cases"], columns="method", values="cell")
-    order = list(dict.fromkeys(zip(rows.group, rows.level, rows.n, rows.cases)))
+    wide = rows.assign(cell=with_interval(rows), group=rows.group.map(readable)).pivot(index=["group", "level", "n", "cases"], columns="method", values="cell")
+    order = list(dict.fromkeys(zip(rows.group.map(readable), rows.level, rows.n, rows.cases)))
     wide = wide.reindex(order)[[m for m in ARMS if m in wide]].rename(columns=arm_name).rename_axis(columns=None).reset_index()
     parts = [worst_sentence(rows),
              draw(plot_groups, study.groups, labels=study.focus, task=study.task, alt="Performance in each subgroup, with intervals.",
@@ -584,7 +584,7 @@ def worst_sentence(
         return "Too few participants in the subgroups to compare them."
     low, high = ours.loc[ours.value.idxmin()], ours.loc[ours.value.idxmax()]
     apart = "the intervals do not overlap" if low.high < high.low else "the intervals overlap"
-    return (f"Image + table pretraining does worst in {readable(low.group)} {low.level} ({low.metric} {low.value:.3f}, {low.low:.3f} to {low.high:.3f}) "
+    return (f"Image + table pretraining (frozen) does worst in {readable(low.group)} {low.level} ({low.metric} {low.value:.3f}, {low.low:.3f} to {low.high:.3f}) "
             f"and best in {readable(high.group)} {high.level} ({high.value:.3f}, {high.low:.3f} to {high.high:.3f}); {apart}.")
 
 # %% ../nbs/19_study.ipynb #2b444c85
