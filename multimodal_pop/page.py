@@ -8,7 +8,7 @@ __all__ = ['ARMS', 'IMAGE_ONLY', 'PAIRS', 'DPI', 'STYLESHEET', 'TEMPLATE', 'verd
            'plot_alignment', 'picture_rows', 'plot_pictures', 'with_interval', 'side_by_side', 'Figure', 'Table',
            'Chapter', 'draw', 'table_html', 'part_html', 'Finding', 'render', 'finding_html']
 
-# %% ../nbs/19_page.ipynb #9d37df53
+# %% ../nbs/19_page.ipynb #415c4228
 import base64
 import io
 import re
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -183,7 +184,7 @@ def plot_groups(
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
     return ax
 
-# %% ../nbs/19_page.ipynb #a84de703
+# %% ../nbs/19_page.ipynb #0b721438
 def plot_alignment(
     histories:dict[str,pd.DataFrame], # one frame a method, one row an epoch: top1, and where measured val_top1
     *,
@@ -192,7 +193,7 @@ def plot_alignment(
     "How often an image finds its own partner, epoch by epoch: training dashed, validation solid."
     ax = new_ax(ax, figsize=(7.6, 3.2))
     for method, history in histories.items():
-        name, colour, _ = ARMS[method]
+        name, colour = arm_name(method).removesuffix(", frozen"), ARMS[method][1]
         for column, line, what in (("top1", "--", "training"), ("val_top1", "-", "validation")):
             if column in history and history[column].notna().any():
                 ax.plot(np.arange(1, len(history) + 1), 100 * history[column], ls=line, color=colour, label=f"{name}, {what}")
@@ -284,7 +285,7 @@ class Chapter:
     title:str # its heading
     parts:Sequence[Any] # text (a paragraph), list of texts (bullets), `Table`, `Figure`
 
-# %% ../nbs/19_page.ipynb #00365f6f
+# %% ../nbs/19_page.ipynb #41cfee02
 DPI = 180 # of pictures in a report, so that they stay sharp on paper
 
 def draw(
@@ -300,9 +301,11 @@ def draw(
         buffer = io.BytesIO()
         ax.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
         plt.close(ax.figure)
+        shown = plt.isinteractive()  # leaving the context would forget that figures are to be shown
+    matplotlib.interactive(shown)
     return Figure(buffer.getvalue(), caption, alt)
 
-# %% ../nbs/19_page.ipynb #fcd6dc4f
+# %% ../nbs/19_page.ipynb #bc2b1cc5
 STYLESHEET = """
 :root { --ink:#1c2530; --soft:#5b6673; --line:#dfe4ea; --paper:#fff; --wash:#f5f7f9; --joint:#00795a; --harm:#b84a00; }
 * { box-sizing:border-box }
@@ -328,7 +331,7 @@ table { border-collapse:collapse; font-size:.84rem; line-height:1.4; width:100%;
 th { text-align:left; border-bottom:1.5px solid var(--ink); padding:.35rem .7rem .35rem 0; vertical-align:bottom }
 td { border-bottom:1px solid var(--line); padding:.3rem .7rem .3rem 0; vertical-align:top }
 td.number, th.number { text-align:right } td.number { white-space:nowrap }
-td small { display:block; color:var(--soft); font-size:.82em; font-weight:400 }
+td small { display:block; white-space:normal; color:var(--soft); font-size:.82em; font-weight:400 }
 tr.mean td { font-weight:600; border-top:1.5px solid var(--line) }
 details { margin:1.2rem 0 } summary { cursor:pointer; font-size:.92rem; color:var(--soft) }
 footer { max-width:52rem; margin:3rem auto; padding:1rem 1.4rem; color:var(--soft); font-size:.85rem; border-top:1px solid var(--line) }

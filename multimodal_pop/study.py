@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 'enough', 'task_metric', 'class_auc',
            'mean_tasks', 'resample', 'tail', 'ends', 'summarise', 'differences', 'labelled_order', 'draw_labelled',
-           'probe_scores', 'task_score', 'StudyError', 'fingerprint', 'Steps', 'clock', 'changes', 'save_scores',
-           'load_scores', 'Study', 'main_rows', 'main_verdict', 'state_finding', 'table_sentence', 'single_tasks',
-           'size_table', 'task_table', 'group_sizes', 'column_table', 'describe_cohort', 'chapter_finding',
-           'chapter_cohort', 'chapter_results', 'chapter_groups', 'worst_sentence', 'chapter_training',
-           'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report', 'study_settings', 'natural_views',
-           'check_study', 'check_test', 'unseen_classes', 'usable_tasks', 'split_study', 'check_input', 'Plan',
-           'pretrain_arm', 'scratch_epochs', 'trained_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'judge',
-           'judge_groups', 'plan_steps', 'run_study', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out',
-           'groups_left_out', 'first_upper', 'peak_memory']
+           'probe_scores', 'task_score', 'StudyError', 'fingerprint', 'Steps', 'peak_memory', 'clock', 'changes',
+           'save_scores', 'load_scores', 'Study', 'main_rows', 'main_verdict', 'state_finding', 'table_sentence',
+           'single_tasks', 'size_table', 'task_table', 'group_sizes', 'column_table', 'describe_cohort',
+           'chapter_finding', 'chapter_cohort', 'chapter_results', 'chapter_groups', 'worst_sentence',
+           'chapter_training', 'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report', 'study_settings',
+           'natural_views', 'check_study', 'check_test', 'unseen_classes', 'usable_tasks', 'split_study', 'check_input',
+           'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm', 'embed_arms', 'write_embeddings', 'probe_arms',
+           'judge', 'judge_groups', 'plan_steps', 'run_study', 'tell_checks', 'nearest_share', 'finish', 'metrics_of',
+           'rows_left_out', 'groups_left_out', 'first_upper']
 
-# %% ../nbs/19_study.ipynb #cdbad1ed
+# %% ../nbs/19_study.ipynb #b7dfb637
 import difflib
 import hashlib
 import json
@@ -23,6 +23,7 @@ import resource
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
 
 from .cohort import Cohort, CohortError, TableTransform, identical_images
 from .core import (generator, pick_device, progress, provenance, read_json, suppress_small, write_atomic,
@@ -216,7 +218,7 @@ def draw_labelled(
                 break
     return chosen
 
-# %% ../nbs/19_study.ipynb #0ea66dc4
+# %% ../nbs/19_study.ipynb #44f0d909
 def probe_scores(
     z_train:np.ndarray, # training embedding or table, (n, d)
     z_test:np.ndarray, # the same of the test participants, (m, d)
@@ -235,7 +237,9 @@ def probe_scores(
         for task, kind in kinds.items():
             y, several = labels[task].to_numpy(float), []
             for rows in draws:
-                probe = fit_probe(z_train[rows], y[rows], kind=kind, k=classes.get(task, 2), subject=None if subject is None else subject[rows], seed=seed)
+                with warnings.catch_warnings():  # the weakest penalties need not converge to be ruled out
+                    warnings.simplefilter("ignore", ConvergenceWarning)
+                    probe = fit_probe(z_train[rows], y[rows], kind=kind, k=classes.get(task, 2), subject=None if subject is None else subject[rows], seed=seed)
                 several.append(task_score(probe.predict(z_test), kind))
                 tick()
             found[share, task] = np.stack(several)
@@ -267,7 +271,7 @@ def fingerprint(
     digest.update(np.ascontiguousarray(cohort.images[rows]).tobytes())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/19_study.ipynb #cdf63b0b
+# %% ../nbs/19_study.ipynb #c227c2d2
 class Steps:
     "The steps of a study, kept in a folder: run once, noted as finished, skipped the next time."
 
@@ -286,12 +290,13 @@ class Steps:
             raise StudyError(f"{folder} holds a study of {changes(kept['key'], key)}; choose another folder (--out), or start it anew (--overwrite)")
         if overwrite and self.file.parent.exists():
             shutil.rmtree(self.file.parent)
-        self.key, self.done, self.work = key, kept["done"], 0.0
-        self.spent = 0.0
+        self.key, self.done, self.peak = key, kept["done"], kept.get("peak", 0.0)
+        self.work = self.spent = 0.0
         self._note()
 
     def _note(self) -> None:
-        write_json(self.file, {"key": self.key, "done": self.done})
+        self.peak = max(self.peak, peak_memory())
+        write_json(self.file, {"key": self.key, "done": self.done, "peak": self.peak})
 
     def path(self, name:str) -> Path: # a file or folder for a step's own use
         return self.folder / "state" / name
@@ -320,7 +325,12 @@ class Steps:
         rest = sum(share for name, (_, share) in self.plan.items() if name not in self.done)
         return f"; about {clock(rest * self.spent / self.work)} left" if rest and self.work else ""
 
-# %% ../nbs/19_study.ipynb #bf53cc74
+# %% ../nbs/19_study.ipynb #4c0c2055
+def peak_memory() -> float: # MB
+    "The most memory this process has held."
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 ** 2 if sys.platform == "darwin" else peak / 1024
+
 def clock(
     seconds:float, # a length of time
 ) -> str: # "0:42", "12:05", "1:02:03"
@@ -587,7 +597,7 @@ def worst_sentence(
     return (f"Image + table pretraining (frozen) does worst in {readable(low.group)} {low.level} ({low.metric} {low.value:.3f}, {low.low:.3f} to {low.high:.3f}) "
             f"and best in {readable(high.group)} {high.level} ({high.value:.3f}, {high.low:.3f} to {high.high:.3f}); {apart}.")
 
-# %% ../nbs/19_study.ipynb #2b444c85
+# %% ../nbs/19_study.ipynb #f4a78348
 def chapter_training(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -595,7 +605,7 @@ def chapter_training(
     if not study.histories:
         return None
     last = {m: h.iloc[-1] for m, h in study.histories.items()}
-    rows = [{"method": arm_name(m), "epochs": len(study.histories[m]), "final loss": r.loss, "validation loss": r.get("val_loss", np.nan),
+    rows = [{"method": arm_name(m).removesuffix(", frozen"), "epochs": len(study.histories[m]), "final loss": r.loss, "validation loss": r.get("val_loss", np.nan),
              "own partner nearest, validation": f"{100 * r.get('val_top1', np.nan):.1f} %", "images per second": round(study.histories[m].images_per_s.median())}
             for m, r in last.items()]
     return Chapter("Did training do what it says?", [
@@ -625,7 +635,7 @@ def chapter_methods(
         limits.append("The cohort is a phantom: the size of every effect is built into it. It shows that the method finds what is there, and nothing about real people.")
     return Chapter("How it was done", [
         f"Encoder: {o['encoder']}, width {o['width']}, from random weights. Image-only pretraining is SimCLR; image + table pretraining is CLIP between an augmented image and its table row, "
-        f"in which a share of the cells is redrawn from other rows (Hager et al. 2023). Both: {o['epochs']} epochs, batches of {o['batch_size']}, augmentation preset \"{o['augment']}\", all {p['train']:,} training images without labels.",
+        f"in which a share of the cells is redrawn from other rows (Hager et al. 2023). Both: {o['epochs']} epochs, batches of {o['batch_size']}, augmentation preset “{o['augment']}”, all {p['train']:,} training images without labels.",
         "Judged with images alone: the encoder is frozen and a penalised linear model is fitted on the labelled training participants, its penalty chosen among them. "
         f"Fine-tuning and training from scratch learn all tasks in one network, with the same augmentation, the same labelled participants and at least {o['updates']} updates; only the start differs. "
         "The table alone and image + table are the same linear model on one-hot coded columns with missing-value indicators. Scaling, coding and imputation are learned on training rows only.",
@@ -946,7 +956,7 @@ def judge_groups(
     columns = ["group", "level", "n", "cases", "method", "labels", "task", "metric", "value", "low", "high"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
-# %% ../nbs/19_study.ipynb #596b3043
+# %% ../nbs/19_study.ipynb #8cd12ac5
 def plan_steps(
     settings:dict[str,Any], # of the preset
     chosen:dict[float,list[np.ndarray]], # who is labelled, by share and draw
@@ -990,6 +1000,7 @@ def run_study(
            "targets": targets, "columns": columns, "preset": preset, "labels": list(labels), "seed": seed, **settings}
     say = partial(print, flush=True) if progress else lambda text: None
     steps = Steps(out, key, plan_steps(settings, chosen, parts), overwrite=overwrite, say=say)
+    checks = tell_checks(check_input(parts), say)
     plan = Plan(parts, kinds, columns, chosen, settings, seed, device, steps, tuple(callbacks), progress is True)
     try:
         models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
@@ -1000,9 +1011,18 @@ def run_study(
     except KeyboardInterrupt:
         say(f"\nStopped. {len(steps.done)} of {len(steps.plan)} steps are finished and kept in {out}; the same command goes on from there.")
         raise
-    return finish(plan, models, judged, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, say=say)
+    return finish(plan, models, judged, checks=checks, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, say=say)
 
-# %% ../nbs/19_study.ipynb #239dd997
+# %% ../nbs/19_study.ipynb #53a5ce7e
+def tell_checks(
+    checks:pd.DataFrame, # level, check, column, detail
+    say:Callable, # where progress goes
+) -> pd.DataFrame: # the same
+    "Say warnings before hours are spent: a column that gives the answer away is best left out now."
+    for row in checks[(checks.level == "warning") | (checks.check == "one-sided")].itertuples():
+        say(f"Look first: {row.check}{f' in column {row.column}' if row.column else ''}: {row.detail}")
+    return checks
+
 def nearest_share(
     shares:Iterable[float], # shares of the labels, or numbers of labelled participants
     n:int, # training participants
@@ -1015,6 +1035,7 @@ def finish(
     models:dict[str,Model], # pretrained arms
     judged:dict[str,pd.DataFrame], # results, compared, groups
     *,
+    checks:pd.DataFrame, # what the check of the input found
     how:str, # how the cohort was split, in words
     left_out:list[dict[str,str]], # what, why
     cohort:Cohort, # the input, for its name and what its reader skipped
@@ -1027,9 +1048,9 @@ def finish(
     made = provenance(preset=preset, seed=plan.seed, settings=plan.settings, split=how, draws=plan.settings["draws"], fingerprint=key["cohort"],
                       device=str(pick_device(plan.device)), seconds=dict(steps.done), titles={k: t for k, (t, _) in steps.plan.items()},
                       participants={p: len(c) for p, c in plan.parts.items()}, labelled={f"{s:g}": len(d[0]) for s, d in plan.chosen.items()},
-                      peak_mb=peak_memory(), date=time.strftime("%Y-%m-%d"))
+                      peak_mb=plan.steps.peak, date=time.strftime("%Y-%m-%d"))
     study = Study(name=first_upper(str(cohort.info.get("origin") or "a cohort")), **judged, histories={a: m.history for a, m in models.items()},
-                  cohort=describe_cohort(plan.parts, plan.kinds, plan.columns), checks=check_input(plan.parts), made=made, models=models,
+                  cohort=describe_cohort(plan.parts, plan.kinds, plan.columns), checks=checks, made=made, models=models,
                   left_out=pd.DataFrame(left_out + rows_left_out(cohort) + groups_left_out(judged["groups"]), columns=["what", "why"]),
                   paths={"report": out / "report.html", "metrics": out / "metrics.json", "embeddings": out / "embeddings.parquet", "model": out / "model" / "multimodal"})
     write_json(study.paths["metrics"], metrics_of(study))
@@ -1069,8 +1090,3 @@ def first_upper(
 ) -> str: # for titles
     "Begin with a capital."
     return name if "." in name else name[:1].upper() + name[1:]
-
-def peak_memory() -> float: # MB
-    "The most memory this process has held."
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 ** 2 if sys.platform == "darwin" else peak / 1024
