@@ -42,11 +42,11 @@ stature            0.05  0.15  sex:1
 """
 TASK_TABLE = """
 name               share_low share_high low   high  causes
-coronary_disease   0.50  0.62  0.14  0.22  atherosclerosis:1 scarring:0.4
-infarction         0.92  0.97  0.12  0.18  scarring:1
+coronary_disease   0.55  0.67  0.14  0.22  atherosclerosis:1 scarring:0.4
+infarction         0.95  0.98  0.12  0.18  scarring:1
 cardiomyopathy     0.86  0.94  0.10  0.16  dilation:1 hypertrophy:0.8
-hypertension       0.60  0.72  0.25  0.35  pressure_load:1
-heart_failure      0.88  0.95  0.12  0.18  congestion:1 dilation:0.3
+hypertension       0.76  0.86  0.25  0.35  pressure_load:1
+heart_failure      0.92  0.97  0.12  0.18  congestion:1 dilation:0.3
 lvef               0.85  0.95  0     0     contraction:1 scar_anterior:-0.1 scar_inferior:-0.1 scar_lateral:-0.1
 """
 
@@ -55,18 +55,18 @@ RENDERED = """
 name               part   share_low share_high mean  sd    low   high  causes
 cavity             signal 0.60  0.80   0.290 0.042 0.16  0.44  dilation:1 sex:0.3
 contraction        signal 0.60  0.80   0.36  0.07  0.08  0.60  dilation:-1 scarring:-0.6
-wall               signal 0.70  0.88   0.125 0.026 0.05  0.24  pressure_load:1 hypertrophy:0.4
+wall               signal 0.82  0.92   0.130 0.036 0.05  0.26  pressure_load:1 hypertrophy:0.4
 asymmetry          signal 0.50  0.80   0.10  0.14  -0.35 0.60  hypertrophy:1
-scar_anterior      signal 0.72  0.85   0.20  0.30  0.00  0.90  scarring:1
-scar_inferior      signal 0.72  0.85   0.20  0.30  0.00  0.90  scarring:1
-scar_lateral       signal 0.72  0.85   0.20  0.30  0.00  0.90  scarring:1
-rv_size            signal 0.62  0.82   0.38  0.055 0.22  0.56  congestion:1
-septal_flattening  signal 0.55  0.75   0.09  0.10  0.00  0.40  congestion:1
+scar_anterior      signal 0.82  0.92   0.20  0.34  0.00  0.90  scarring:1
+scar_inferior      signal 0.82  0.92   0.20  0.34  0.00  0.90  scarring:1
+scar_lateral       signal 0.82  0.92   0.20  0.34  0.00  0.90  scarring:1
+rv_size            signal 0.74  0.88   0.38  0.060 0.22  0.56  congestion:1
+septal_flattening  signal 0.66  0.84   0.09  0.12  0.00  0.40  congestion:1
 effusion           signal 0.65  0.80   0.015 0.042 0.00  0.14  congestion:1
 epicardial_fat     signal 0.60  0.80   0.040 0.020 0.00  0.12  atherosclerosis:1
 papillary          signal 0.40  0.70   0.055 0.014 0.01  0.11  hypertrophy:1
 trabeculation      signal 0.40  0.70   0.018 0.014 0.00  0.08  dilation:0.7 hypertrophy:0.7
-fibrosis           signal 0.50  0.70   0.32  0.06  0.16  0.54  pressure_load:1 age:0.3
+fibrosis           signal 0.66  0.82   0.32  0.08  0.16  0.54  pressure_load:1 age:0.3
 fat_ring           noise  0.60  0.80   0.13  0.055 0.02  0.32  adiposity:1
 fat_signal         noise  0.00  0.00   0.80  0.10  0.55  1.05  -
 chest_shape        noise  0.00  0.00   0.86  0.06  0.65  1.05  -
@@ -82,10 +82,10 @@ blur               noise  0.20  0.40   0.40  0.25  0.00  1.00  centre:1
 ghost              noise  0.00  0.00   0.06  0.06  0.00  0.25  -
 bias               noise  0.00  0.00   0.25  0.12  0.00  0.60  -
 stripes            noise  0.00  0.00   0.04  0.04  0.00  0.16  -
-zoom               noise  0.10  0.30   0.86  0.08  0.66  1.15  stature:1
-shift_x            noise  0.00  0.00   0.10  0.10  -0.15 0.35  -
-shift_y            noise  0.00  0.00   0.00  0.10  -0.25 0.25  -
-turn               noise  0.00  0.00   0.00  0.50  -1.30 1.30  -
+zoom               noise  0.10  0.30   0.86  0.10  0.66  1.15  stature:1
+shift_x            noise  0.00  0.00   0.08  0.14  -0.26 0.42  -
+shift_y            noise  0.00  0.00   0.00  0.14  -0.34 0.34  -
+turn               noise  0.00  0.00   0.00  0.65  -1.50 1.50  -
 gain               noise  0.20  0.40   0.75  0.15  0.40  1.20  centre:1
 """
 
