@@ -5,9 +5,14 @@
 # %% auto #0
 __all__ = ['STRENGTHS', 'normal_scores', 'Design', 'design', 'pairwise_correlation', 'dependence_matrix', 'gram_matrix',
            'unexplained', 'fill_gaps', 'variance_inflation', 'Collinearity', 'collinearity', 'Ridge', 'read_out',
-           'explained', 'visibility', 'residuals', 'uniqueness', 'information_matrix', 'gaussian_information']
+           'explained', 'visibility', 'residuals', 'uniqueness', 'information_matrix', 'gaussian_information', 'Nats',
+           'cramers_v', 'correlation_ratio', 'distance_correlation', 'association', 'neighbour_information',
+           'neighbour_level_information', 'mutual_information', 'conditional_information', 'interaction_information',
+           'level_information', 'number_information', 'curved_directions', 'curvature', 'bent_part', 'Reading',
+           'embedding_information', 'mutual_information_embedding', 'describe_column', 'column_report',
+           'plot_collinearity', 'plot_visibility_redundancy', 'plot_information_plane']
 
-# %% ../nbs/15_information.ipynb #3a4de508
+# %% ../nbs/15_information.ipynb #d4c5bb43
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +28,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import squareform
 from scipy.stats import differential_entropy, rankdata
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from .cohort import CohortError, Schema, TableTransform, assign_parts, infer_kind, infer_schema, row_chunks
 from .core import COLORS, generator, new_ax
@@ -189,7 +194,7 @@ def _share(d:Design, use:np.ndarray) -> np.ndarray:
     top = d.matrix[:, use].max(0)
     return 1 / (1 + np.maximum(top, 1e-9) ** 2)
 
-# %% ../nbs/15_information.ipynb #deff6703
+# %% ../nbs/15_information.ipynb #41bf1ec8
 def gram_matrix(
     x:np.ndarray, # (n, q)
 ) -> np.ndarray: # (q, q) float64: xᵀx / n
@@ -218,21 +223,29 @@ def fill_gaps(
     d:Design, # from `design`
     *,
     rounds:int=5, # of prediction
+    most:int=10_000, # rows to learn from, or five a column if that is more
 ) -> tuple[np.ndarray, np.ndarray]: # (n, q) the matrix, gaps filled; (q,) variance that filling left out
     "Fill gaps by what the other columns predict, again and again: the mean step of the EM algorithm (Dempster, Laird & Rubin 1977)."
-    x, lost = d.matrix, np.zeros(d.matrix.shape[1])
-    if d.known.all():
-        return x, lost
-    x, gapped = x.copy(), np.flatnonzero(~d.gap & (~d.known).any(0)[d.owner])
-    missing = 1 - d.known.mean(0)[d.owner[gapped]]
+    lost, gapped = np.zeros(d.matrix.shape[1]), np.flatnonzero(~d.gap & (~d.known).any(0)[d.owner])
+    if len(gapped) == 0:
+        return d.matrix, lost
+    some = slice(None, None, max(1, len(d.matrix) // max(most, 5 * len(lost))))
+    x, hole = d.matrix[some].copy(), ~d.known[some][:, d.owner[gapped]]
+    missing = hole.mean(0)
     for _ in range(rounds):
         mix = unexplained(gram_matrix(x) + np.diag(lost), d.owner, ridge=1e-4)[:, gapped]
-        for rows in row_chunks(len(x), 4096):
-            hole = ~d.known[rows][:, d.owner[gapped]]
-            part = x[rows][:, gapped]
-            x[rows, gapped] = np.where(hole, part - x[rows] @ mix, part)
+        _refill(x, hole, gapped, mix)
         lost[gapped] = missing * np.einsum("ij,ij->j", mix, gram_matrix(x) @ mix).clip(0) / np.maximum(1 - missing, 1e-3)
+    x = d.matrix.copy()
+    for rows in row_chunks(len(x), 4096):
+        _refill(x[rows], ~d.known[rows][:, d.owner[gapped]], gapped, mix, rounds=3)
     return x, lost
+
+def _refill(x:np.ndarray, hole:np.ndarray, columns:np.ndarray, mix:np.ndarray, rounds:int=1) -> None:
+    "Replace what stands in the holes by its prediction, in place."
+    for _ in range(rounds):
+        part = x[:, columns]
+        x[:, columns] = np.where(hole, part - x @ mix, part)
 
 def variance_inflation(
     table:pd.DataFrame, # (n, p)
@@ -240,7 +253,7 @@ def variance_inflation(
     schema:Schema|None=None, # what the columns hold; None: inferred
 ) -> tuple[pd.Series, float]: # factor of each column; condition number of the standardised table
     "Variance inflation; for categories the generalised factor to the power 1/df (Fox & Monette 1992, JASA). Infinite for exact copies."
-    d = design(table, schema=schema, ranks=False, gaps=False)
+    d = design(table.iloc[::max(1, len(table) // max(10_000, 5 * table.shape[1]))], schema=schema, ranks=False, gaps=False)
     x, lost = fill_gaps(d)
     use = _without_last_level(d)
     gram, owner = gram_matrix(x[:, use]) + np.diag(lost[use]), d.owner[use]
@@ -379,7 +392,7 @@ def _rounds(missing:float) -> int:
     "How often to refill so that gaps weigh less than a thousandth."
     return 0 if missing <= 0 else int(np.clip(np.ceil(np.log(1e-3) / np.log(min(missing, 0.999))), 2, 60))
 
-# %% ../nbs/15_information.ipynb #40824bd2
+# %% ../nbs/15_information.ipynb #71dd3aca
 def read_out(
     z:np.ndarray, # embedding, (n, d)
     y:np.ndarray, # what to read from it, (n, m) float32, 0 where missing
@@ -412,6 +425,9 @@ def explained(
     rows = []
     for a, b in zip(start, [*start[1:], y.shape[1]]):
         k = known[:, a]
+        if k.sum() < 10:
+            rows.append((np.nan, np.nan, np.nan, int(k.sum())))
+            continue
         left = ((y[k, a:b] - guess[k, a:b]) ** 2 @ weight[a:b]).astype(float)
         whole = ((y[k, a:b] - y[k, a:b].mean(0)) ** 2 @ weight[a:b]).astype(float)
         rows.append(_ratio_interval(left, whole, None if subject is None else subject[k]))
@@ -420,7 +436,7 @@ def explained(
 def _ratio_interval(left:np.ndarray, whole:np.ndarray, subject:np.ndarray|None) -> tuple:
     "1 − mean(left)/mean(whole) with its interval, which reaches 0 if the value is below."
     n = len(left)
-    if n < 10 or whole.sum() <= 1e-9 * n:
+    if whole.sum() <= 1e-9 * n:
         return np.nan, np.nan, np.nan, n
     ratio = left.sum() / whole.sum()
     pull = (left - ratio * whole) / whole.mean()
@@ -490,9 +506,9 @@ def _auc_influence(case:np.ndarray, score:np.ndarray) -> tuple[float, np.ndarray
     place = np.where(case, (ranks - own) / n, 1 - (ranks - own) / m)
     return value, (place - value) * np.where(case, (m + n) / m, (m + n) / n)
 
-# %% ../nbs/15_information.ipynb #7a21fba5
+# %% ../nbs/15_information.ipynb #a18fd721
 def residuals(
-    d:Design, # from `design`, gaps marked
+    d:Design, # from `design`, without marks of gaps
     *,
     clusters:pd.Series|None=None, # column -> cluster: mates are not among the others; None: all other columns are
 ) -> tuple[np.ndarray, np.ndarray]: # (n, q) what the others leave unexplained, 0 where missing, in SD of the column; share left, (p,)
@@ -503,7 +519,7 @@ def residuals(
     known = d.known[:, d.owner]
     left = x @ mix
     left = np.where(known, left - (left * known).sum(0) / np.maximum(known.sum(0), 1), 0).astype(np.float32)
-    sums = [np.bincount(d.owner, weights=np.einsum("nq,nq->q", v, v, dtype=float) * d.spread ** 2 * ~d.gap, minlength=len(d.columns))
+    sums = [np.bincount(d.owner, weights=np.einsum("nq,nq->q", v, v, dtype=float) * d.spread ** 2, minlength=len(d.columns))
             for v in (left, d.matrix)]
     return left, np.divide(*sums, out=np.full(len(d.columns), np.nan), where=sums[1] > 0)
 
@@ -518,20 +534,18 @@ def uniqueness(
     seed:int=0, # of the folds
 ) -> pd.DataFrame: # index: columns; value (R² of the rest), low, high, n, left (share of the column that others don't explain)
     "What the embedding shows of a column that the other columns do not tell: the visibility of its residual."
-    z, d = check_embedding(embedding, "embedding", like=len(table)), design(table, schema=schema)
+    z, d = check_embedding(embedding, "embedding", like=len(table)), design(table, schema=schema, gaps=False)
     fold, subject = _folds(len(z), subject, folds, seed)
     return _uniqueness(d, z, clusters, fold, subject)
 
 def _uniqueness(d:Design, z:np.ndarray, clusters:pd.Series|None, fold:np.ndarray, subject:np.ndarray|None, least:float=1e-3) -> pd.DataFrame:
     "Visibility of residuals; 0 for a column of which the others leave less than `least`."
     left, share = residuals(d, clusters=clusters)
-    left = left[:, ~d.gap]
-    owner = d.owner[~d.gap]
-    known = d.known[:, owner]
+    known = d.known[:, d.owner]
     scale = np.sqrt(np.einsum("nq,nq->q", left, left, dtype=float) / np.maximum(known.sum(0), 1))
-    left = left / np.maximum(scale, 1e-9).astype(np.float32)
-    start = np.searchsorted(owner, np.arange(len(d.columns)))
-    made = explained(left, read_out(z, left, known, fold), known, (scale * d.spread[~d.gap]) ** 2, start, subject=subject)
+    left /= np.maximum(scale, 1e-9).astype(np.float32)
+    start = np.searchsorted(d.owner, np.arange(len(d.columns)))
+    made = explained(left, read_out(z, left, known, fold), known, (scale * d.spread) ** 2, start, subject=subject)
     made.loc[share < least, ["value", "low", "high"]] = 0.0
     return made.assign(left=share).set_axis(list(d.columns)).rename_axis("column")
 
@@ -625,3 +639,699 @@ def _binned_gaussian(rho:float, bins:int) -> float:
     below = special.ndtr((edges - rho * x[:, None]) / np.sqrt(1 - rho ** 2))
     joint = np.diff(below, axis=1).reshape(bins, 200, bins).mean(1) / bins
     return float(special.xlogy(joint, joint * bins ** 2).sum())
+
+# %% ../nbs/15_information.ipynb #9e8a21c1
+class Nats(float):
+    "An amount of information: a number, with its interval and what it is made of."
+    low:float # 95 % interval, nats
+    high:float # nats
+    parts:dict # what the value is the sum of, or could have been, nats
+    warning:str # why not to trust it; empty if there is no reason
+
+    def __new__(cls, value:float, low:float, high:float, parts:dict|None=None, warning:str=""):
+        made = super().__new__(cls, value)
+        made.low, made.high, made.parts, made.warning = float(low), float(high), dict(parts or {}), warning
+        return made
+
+    def __repr__(self) -> str:
+        return f"{float(self):.3f} nats ({self.low:.3f} to {self.high:.3f})" + (f" [{self.warning}]" if self.warning else "")
+
+# %% ../nbs/15_information.ipynb #b3b25d02
+def cramers_v(
+    x:Any, # levels, (n,); missing = NaN or None
+    y:Any, # levels, (n,)
+) -> float: # 0 to 1
+    "Cramér's V of two sets of levels, corrected for chance (Bergsma 2013, J Korean Stat Soc)."
+    a, b = _pair(x, y, "levels")
+    counts = np.bincount(a * (b.max(initial=0) + 1) + b, minlength=(a.max(initial=0) + 1) * (b.max(initial=0) + 1)).reshape(-1, b.max(initial=0) + 1).astype(float)
+    n, (r, c) = len(a), counts.shape
+    if min(r, c) < 2:
+        return 0.0
+    expected = np.outer(counts.sum(1), counts.sum(0)) / n
+    phi = max(0.0, ((counts - expected) ** 2 / expected).sum() / n - (r - 1) * (c - 1) / (n - 1))
+    return float(np.sqrt(phi / min(r - 1 - (r - 1) ** 2 / (n - 1), c - 1 - (c - 1) ** 2 / (n - 1))))
+
+def correlation_ratio(
+    x:Any, # levels, (n,); missing = NaN or None
+    y:Any, # numbers, (n,); NaN = missing
+) -> float: # η, 0 to 1
+    "How much of the variance of numbers lies between levels, as a correlation (Fisher 1925)."
+    (a, b) = _pair(x, y, "levels", "numbers")
+    size = np.maximum(np.bincount(a), 1)
+    between = size @ (np.bincount(a, weights=b) / size - b.mean()) ** 2 if len(a) else 0.0
+    total = ((b - b.mean()) ** 2).sum() if len(b) else 0.0
+    return float(np.sqrt(min(1.0, between / total))) if total > 0 else 0.0
+
+def distance_correlation(
+    x:Any, # numbers, (n,) or (n, a)
+    y:Any, # numbers, (n,) or (n, b)
+    *,
+    most:int=2000, # rows used; more are drawn at random
+    seed:int=0, # of the draw
+) -> float: # 0 to 1; 0 only for independence, as n grows
+    "Distance correlation (Székely, Rizzo & Bakirov 2007, Ann Stat), over rows complete in both. Of independent samples it is positive, about n^(-1/4)."
+    a, b = (np.asarray(v, float).reshape(len(v), -1) for v in (x, y))
+    rows = _sample(np.isfinite(a).all(1) & np.isfinite(b).all(1), most, seed)
+    a, b = _centred_distances(a[rows]), _centred_distances(b[rows])
+    spread = np.sqrt((a * a).mean() * (b * b).mean())
+    return float(np.sqrt(max(0.0, (a * b).mean() / spread))) if spread > 0 else 0.0
+
+def _centred_distances(x:np.ndarray) -> np.ndarray:
+    "Distances between rows, row and column means taken out, (n, n)."
+    square = (x ** 2).sum(1)
+    distance = np.abs(x - x.T) if x.shape[1] == 1 else np.sqrt(np.maximum(square[:, None] + square - 2 * x @ x.T, 0))
+    return distance - distance.mean(0) - distance.mean(1)[:, None] + distance.mean()
+
+def _pair(x:Any, y:Any, *holds:str) -> tuple[np.ndarray, np.ndarray]:
+    "Two columns over the rows complete in both: levels as codes, numbers as they are. Raises `CohortError`."
+    x, y = (pd.Series(v).reset_index(drop=True) for v in (x, y))
+    if len(x) != len(y):
+        raise CohortError(f"the two columns have {len(x)} and {len(y)} rows; they must match row by row")
+    both = (x.notna() & y.notna()).to_numpy()
+    as_codes = lambda v: pd.factorize(v[both].astype(str) if v.dtype == object else v[both], sort=True)[0]
+    as_numbers = lambda v: pd.to_numeric(v[both]).to_numpy(float)
+    return tuple((as_codes if hold == "levels" else as_numbers)(v) for v, hold in zip((x, y), holds if len(holds) == 2 else holds * 2))
+
+# %% ../nbs/15_information.ipynb #5113023a
+def association(
+    x:Any, # one column, (n,)
+    y:Any, # the other, (n,)
+    *,
+    kinds:tuple[str, str]|None=None, # what they hold; None: inferred
+) -> pd.Series: # pearson, spearman, cramers_v, correlation_ratio, distance: NaN where it does not fit
+    "Every measure of dependence that fits the kinds of two columns, over their complete rows."
+    x, y = (pd.Series(v).reset_index(drop=True) for v in (x, y))
+    numeric = [kind in ("continuous", "ordinal", "binary") and pd.api.types.is_numeric_dtype(v) for kind, v in zip(_kinds(x, y, kinds), (x, y))]
+    levels = [kind != "continuous" for kind in _kinds(x, y, kinds)]
+    made = dict.fromkeys(("pearson", "spearman", "cramers_v", "correlation_ratio", "distance"), np.nan)
+    if all(numeric):
+        a, b = _pair(x, y, "numbers")
+        made |= {"pearson": _pearson(a, b), "spearman": _pearson(rankdata(a), rankdata(b)), "distance": distance_correlation(a, b)}
+    if all(levels):
+        made["cramers_v"] = cramers_v(x, y)
+    elif any(levels):
+        made["correlation_ratio"] = correlation_ratio(x, y) if levels[0] else correlation_ratio(y, x)
+    return pd.Series(made)
+
+def _pearson(a:np.ndarray, b:np.ndarray) -> float:
+    "Pearson's correlation; NaN for constants."
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and a.std() > 0 and b.std() > 0 else np.nan
+
+def _kinds(x:pd.Series, y:pd.Series, kinds:Sequence[str]|None) -> tuple[str, str]:
+    "The kinds given, or inferred."
+    return (infer_kind(x), infer_kind(y)) if kinds is None else tuple(kinds)
+
+# %% ../nbs/15_information.ipynb #612dc99a
+def neighbour_information(
+    x:np.ndarray, # numbers, (n,)
+    y:np.ndarray, # numbers, (n,)
+    *,
+    k:int=4, # neighbours
+) -> np.ndarray: # (n,) contributions; their mean is the estimate, nats
+    "Mutual information of two numbers by nearest neighbours (Kraskov, Stögbauer & Grassberger 2004, Phys Rev E). For two columns only."
+    points = np.stack([x, y], 1)
+    reach = np.nextafter(cKDTree(points).query(points, k + 1, p=np.inf)[0][:, -1], 0)
+    within = [_within(v, v, reach) for v in (x, y)]
+    return special.psi(k) + special.psi(len(x)) - special.psi(within[0]) - special.psi(within[1])
+
+def _within(values:np.ndarray, centres:np.ndarray, reach:np.ndarray) -> np.ndarray:
+    "How many values lie within reach of each centre, itself included."
+    order = np.sort(values)
+    return np.searchsorted(order, centres + reach, "right") - np.searchsorted(order, centres - reach, "left")
+
+def neighbour_level_information(
+    x:np.ndarray, # numbers, (n,)
+    codes:np.ndarray, # levels, (n,); each with two rows or more
+    *,
+    k:int=4, # neighbours
+) -> np.ndarray: # (n,) contributions; their mean is the estimate, nats
+    "Mutual information of a number and a level by nearest neighbours (Ross 2014, PLOS ONE)."
+    out, n = np.zeros(len(x)), len(x)
+    for rows in (np.flatnonzero(codes == c) for c in np.unique(codes)):
+        few = min(k, len(rows) - 1)
+        reach = np.nextafter(cKDTree(x[rows, None]).query(x[rows, None], few + 1)[0][:, -1], 0)
+        out[rows] = special.psi(n) + special.psi(few) - special.psi(len(rows)) - special.psi(np.maximum(_within(x, x[rows], reach), 1))
+    return out
+
+# %% ../nbs/15_information.ipynb #fd6e62ee
+def mutual_information(
+    x:Any, # one column, (n,); NaN or None = missing
+    y:Any, # the other, (n,)
+    *,
+    kinds:tuple[str, str]|None=None, # what they hold; None: inferred
+    most:int=10_000, # rows used; more are drawn at random
+    seed:int=0, # of the draw, and of ties
+) -> Nats: # a number with .low, .high, .parts, .warning
+    "Mutual information of two columns of any kinds, over the rows complete in both. Raises `CohortError`."
+    x, y = (pd.Series(v).reset_index(drop=True) for v in (x, y))
+    levels = [kind != "continuous" for kind in _kinds(x, y, kinds)]
+    a, b = _pair(x, y, *("levels" if level else "numbers" for level in levels))
+    rows = _sample(np.ones(len(a), bool), most, seed)
+    a, b = (v[rows] if level else _scores(v[rows], seed + i) for i, (v, level) in enumerate(zip((a, b), levels)))
+    if len(rows) < 20:
+        return Nats(np.nan, np.nan, np.nan, {}, f"only {len(rows)} complete rows")
+    if all(levels):
+        return _level_pair(a, b)
+    return _mixed_pair(a, b) if levels[1] else _mixed_pair(b, a) if levels[0] else _number_pair(a, b)
+
+def _scores(values:np.ndarray, seed:int) -> np.ndarray:
+    "Normal scores, ties broken at random: that changes no information."
+    return normal_scores(values, seed=seed)
+
+def _level_pair(a:np.ndarray, b:np.ndarray) -> Nats:
+    "Counts, less their bias."
+    joint = pd.crosstab(a, b).to_numpy(float)
+    n, expected = joint.sum(), np.outer(joint.sum(1), joint.sum(0)) / joint.sum()
+    log = np.log(np.maximum(joint, 1e-12) / expected)
+    free = (joint.shape[0] - 1) * (joint.shape[1] - 1)
+    raw = (joint * log).sum() / n
+    spread = (joint * log ** 2).sum() / n - raw ** 2
+    few = (expected < 5).mean()
+    return _nats(raw - free / (2 * n), np.sqrt(max(spread, 0) / n + free / (2 * n ** 2)), {"counts": raw, "bias": free / (2 * n)},
+                 f"{few:.0%} of the cells expect fewer than 5 rows" if few > 0.2 else "")
+
+def _mixed_pair(x:np.ndarray, codes:np.ndarray) -> Nats:
+    "A number and a level."
+    size = np.bincount(codes)
+    keep = size[codes] > 1
+    local = neighbour_level_information(x[keep], codes[keep])
+    return _nats(local.mean(), local.std() / np.sqrt(len(local)), {"neighbours": local.mean()},
+                 "a level with fewer than 20 rows" if size[size > 0].min() < 20 else "")
+
+def _number_pair(x:np.ndarray, y:np.ndarray) -> Nats:
+    "A Gaussian copula, unless nearest neighbours see clearly more."
+    n, r = len(x), np.clip(np.corrcoef(x, y)[0, 1], -1 + 1e-12, 1 - 1e-12) if x.std() > 0 and y.std() > 0 else 0.0
+    copula = float(gaussian_information(r ** 2, n))
+    local = neighbour_information(x, y)
+    pull = -0.5 * np.log1p(-r ** 2) - ((x ** 2 + y ** 2) * r ** 2 - 2 * r * x * y) / (2 * (1 - r ** 2))
+    gap, error = local.mean() - copula, (local - pull).std() / np.sqrt(n)
+    parts = {"copula": copula, "neighbours": local.mean()}
+    if gap > max(3 * error, 0.02):
+        return _nats(local.mean(), local.std() / np.sqrt(n), parts, "")
+    return _nats(copula, np.sqrt(pull.var() / n + 0.5 / n ** 2), parts, "saturated: nearly copies of each other" if copula > 2.3 else "")
+
+def _nats(value:float, error:float, parts:dict, warning:str) -> Nats:
+    "An estimate with its interval, not below 0."
+    return Nats(max(value, 0.0), max(0.0, value - 1.96 * error), max(0.0, value + 1.96 * error), parts, warning)
+
+# %% ../nbs/15_information.ipynb #2dae7aeb
+def conditional_information(
+    x:Any, # one column, (n,)
+    y:Any, # the other, (n,)
+    given:Any, # what is known already: a column (n,), a DataFrame, or an embedding (n, d)
+    *,
+    kinds:tuple[str, str]|None=None, # of x and y; None: inferred
+    seed:int=0, # of folds and trees
+) -> Nats: # I(x; y | given)
+    "What two columns share beyond what is given. Levels only: by counts. Else I(x; y, given) − I(x; given), both read from a common matrix."
+    x, y = (pd.Series(v).reset_index(drop=True) for v in (x, y))
+    kx, ky = _kinds(x, y, kinds)
+    rest = given.reset_index(drop=True) if isinstance(given, (pd.DataFrame, pd.Series)) else pd.DataFrame(np.asarray(given).reshape(len(x), -1))
+    rest = rest.to_frame() if isinstance(rest, pd.Series) else rest
+    rest = rest.set_axis([f"given {i}" for i in range(rest.shape[1])], axis=1)
+    keep = (x.notna() & y.notna() & rest.notna().all(axis=1)).to_numpy()
+    x, y, rest = x[keep], y[keep], rest[keep]
+    if kx != "continuous" and ky != "continuous" and all(infer_kind(rest[name]) != "continuous" for name in rest) and rest.shape[1] <= 3:
+        return _counted_condition(x, y, rest)
+    if kx == "continuous" and ky != "continuous":
+        x, y, kx, ky = y, x, ky, kx
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone, both = (mutual_information_embedding(x, _features(part), kind=kx, seed=seed) for part in (rest, rest.assign(y=y)))
+    reach = np.hypot((both.high - both.low) / 2, (alone.high - alone.low) / 2)
+    value = float(both) - float(alone)
+    return Nats(max(value, 0.0), max(value - reach, 0.0), max(value + reach, 0.0), {"with": float(both), "without": float(alone)}, both.warning or alone.warning)
+
+def _features(table:pd.DataFrame) -> np.ndarray:
+    "A mixed table as a matrix for the estimators of embeddings; products of few columns included, so that they can see them."
+    matrix = design(table, gaps=False).matrix.astype(float)
+    q = matrix.shape[1]
+    if q > 8:
+        return matrix
+    i, j = np.triu_indices(q, 1)
+    return np.hstack([matrix, matrix[:, i] * matrix[:, j]])
+
+def _counted_condition(x:pd.Series, y:pd.Series, rest:pd.DataFrame) -> Nats:
+    "I(x; y | given) of levels from counts in every cell of what is given, weighted."
+    cell = rest.astype(str).agg("|".join, axis=1)
+    parts = [(_level_pair(*_pair(x[rows], y[rows], "levels")), len(rows)) for rows in cell.groupby(cell).groups.values()]
+    share = np.array([n for _, n in parts]) / len(x)
+    value = share @ [p.parts["counts"] - p.parts["bias"] for p, _ in parts]
+    reach = np.sqrt(((share * [(p.high - p.low) / 2 for p, _ in parts]) ** 2).sum())
+    return Nats(max(value, 0), max(value - reach, 0), max(value + reach, 0), {}, next((p.warning for p, _ in parts if p.warning), ""))
+
+def interaction_information(
+    x:Any, # a column, (n,)
+    y:Any, # a second one, (n,)
+    z:Any, # a third one, (n,)
+    *,
+    kinds:tuple[str, str]|None=None, # of x and y; None: inferred
+    seed:int=0, # of folds and trees
+) -> Nats: # nats; positive: together they tell more (synergy); negative: they repeat each other (redundancy)
+    "I(x; y | z) − I(x; y) (McGill 1954, Psychometrika), over rows complete in all three."
+    x, y, z = (pd.Series(v).reset_index(drop=True) for v in (x, y, z))
+    keep = x.notna() & y.notna() & z.notna()
+    within = conditional_information(x[keep], y[keep], z[keep], kinds=kinds, seed=seed)
+    alone = mutual_information(x[keep], y[keep], kinds=kinds, seed=seed)
+    reach = np.hypot((within.high - within.low) / 2, (alone.high - alone.low) / 2)
+    value = float(within) - float(alone)
+    return Nats(value, value - reach, value + reach, {"given z": float(within), "alone": float(alone)}, within.warning or alone.warning)
+
+# %% ../nbs/15_information.ipynb #82e3c963
+def _optimism(k:float, folds:int=5) -> float:
+    "Weight of the fitted loss against the cross-validated one, so that their errors cancel when `k` is predictors per row."
+    fitted, unseen = -np.log1p(-k), -np.log1p(-min(k * folds / (folds - 1), 0.99))
+    return unseen / (fitted + unseen) if k > 0 else 0.5
+
+def _log_chance(codes:np.ndarray, features:np.ndarray, other:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Log probability of each row's level by a logistic model fitted to `features` (10,000 of many rows), there and at `other`."
+    scale, some = np.maximum(features.std(0), 1e-9), slice(None, None, max(1, len(codes) // 10_000))
+    if len(np.unique(codes[some])) <= codes.max():
+        some = slice(None)
+    model = LogisticRegression(C=1e3, max_iter=300).fit(features[some] / scale, codes[some])
+    rows = np.arange(len(codes))
+    return tuple(np.maximum(model.predict_log_proba(x / scale)[rows, codes], np.log(1e-6)) for x in (features, other))
+
+def level_information(
+    codes:np.ndarray, # levels 0 … K−1, (n,)
+    fitted:np.ndarray, # scores fitted to these rows by least squares, (n, m)
+    unseen:np.ndarray, # the same by models that did not see the row, (n, m)
+    predictors:int, # behind the scores
+) -> tuple[float, float, float]: # nats: value, its standard error, lower bound (of the scores left out)
+    "Entropy less log loss. The loss of fitted scores is too small, that of unseen ones too large by as much: take the mean."
+    n, share = len(codes), np.bincount(codes) / len(codes)
+    entropy = -special.xlogy(share, share).sum() + (len(share) - 1) / (2 * n)
+    near, far = _log_chance(codes, fitted, unseen)
+    w = _optimism(predictors / n)
+    pull = far - np.log(share[codes])
+    error = np.sqrt(pull.var() / n + (len(share) - 1) * predictors / (4 * n ** 2))
+    return entropy + w * near.mean() + (1 - w) * far.mean(), error, entropy + far.mean()
+
+# %% ../nbs/15_information.ipynb #6ced46e2
+def number_information(
+    y:np.ndarray, # normal scores, (n,)
+    fitted:np.ndarray, # fitted to these rows by least squares, (n,)
+    unseen:np.ndarray, # by models that did not see the row, (n,)
+    predictors:int, # behind them
+) -> tuple[float, float, float]: # nats: value, its standard error, lower bound
+    "Gaussian information of the multiple correlation, unbiased; the cross-validated error gives the variational bound (Barber & Agakov 2003)."
+    n, total = len(y), np.mean((y - y.mean()) ** 2)
+    value = gaussian_information(1 - np.mean((y - fitted) ** 2) / total, n, predictors)
+    rest = (y - unseen) ** 2
+    pull = (y ** 2 / total - rest / rest.mean()) / 2
+    chance = (special.polygamma(1, (n - predictors - 1) / 2) - special.polygamma(1, (n - 1) / 2)) / 4
+    return float(value), float(np.sqrt(pull.var() / n + chance)), float(-0.5 * np.log(rest.mean() / total))
+
+# %% ../nbs/15_information.ipynb #7dbb610b
+def curved_directions(
+    x:np.ndarray, # uncorrelated directions of unit variance, (n, r)
+    rest:np.ndarray, # what a linear model left, (n,)
+    count:int=4, # how many directions
+) -> np.ndarray: # (r, count) unit vectors
+    "Principal Hessian directions (Li 1992, JASA): along which the residual is a parabola, whatever the axes of the embedding."
+    values, vectors = np.linalg.eigh((x * rest[:, None]).T @ x)
+    return vectors[:, np.argsort(-np.abs(values))[:count]]
+
+def curvature(
+    z:np.ndarray, # embedding, standardised, (n, d)
+    x:np.ndarray, # its uncorrelated directions of unit variance, (n, r)
+    rest:np.ndarray, # residuals of linear models, (n, m), 0 where missing
+    guess:np.ndarray, # what these models said, (n, m)
+) -> np.ndarray: # (m,) largest z-score among squares of axes, of hidden directions, and of the guess, corrected for their number
+    "Is there anything left that is not linear? Directions are found in one half of the rows and tried in the other."
+    squares = _unit(np.minimum(z ** 2, 16))
+    scale = np.sqrt((rest ** 2).sum(0)) + 1e-12
+    axes = np.abs(squares.T @ (rest / scale)).max(0)
+    halves, found = (slice(0, None, 2), slice(1, None, 2)), []
+    for m in range(rest.shape[1]):
+        best = max(_correlation_z(np.minimum((x[b] @ curved_directions(x[a], rest[a, m], 2)) ** 2, 16), rest[b, m]) for a, b in (halves, halves[::-1]))
+        said = np.clip(_unit(guess[:, [m]]), -4, 4)
+        found.append(max(best, axes[m], _correlation_z(np.hstack([said ** 2, said ** 3 - 3 * said]), rest[:, m])))
+    p = special.ndtr(-np.array(found)) * 2 * (z.shape[1] + 6)
+    return -special.ndtri(np.clip(p, 1e-300, 0.5))
+
+def _unit(x:np.ndarray) -> np.ndarray:
+    "Columns of mean 0 and SD 1; constants 0."
+    x = x - x.mean(0)
+    sd = x.std(0)
+    return np.divide(x, sd, out=np.zeros_like(x), where=sd > 1e-9)
+
+def _correlation_z(features:np.ndarray, y:np.ndarray) -> float:
+    "Largest |z-score| of the correlations of some features with `y`."
+    return float(np.abs(_unit(features).T @ y).max() / (np.sqrt((y ** 2).sum()) + 1e-12))
+
+# %% ../nbs/15_information.ipynb #b3c1335f
+def bent_part(
+    z:np.ndarray, # embedding, standardised, (n, d)
+    x:np.ndarray, # its uncorrelated directions of unit variance, widest first, (n, r)
+    rest:np.ndarray, # residual of a linear model, (n,)
+    guess:np.ndarray, # what that model said, (n,)
+    fold:np.ndarray, # (n,)
+    *,
+    seed:int=0, # of the trees
+) -> np.ndarray: # (n,) cross-fitted prediction of the residual
+    "What parabolas, then boosted trees, add to a linear model: on curved directions, the likeliest axes, the widest directions and the guess."
+    out = np.zeros(len(rest))
+    for k in np.unique(fold):
+        a, b = fold != k, fold == k
+        bent = np.hstack([_likely_directions(z, x, rest, a), guess[:, None]])
+        squares = np.minimum(bent ** 2, 16)
+        round_one = RidgeCV(alphas=len(rest) * np.array([0.01, 0.1, 1, 10])).fit(squares[a], rest[a])
+        left = rest[a] - round_one.predict(squares[a])
+        features = np.hstack([bent, x[:, :6]])
+        trees = HistGradientBoostingRegressor(max_iter=60, learning_rate=0.07, max_leaf_nodes=6, min_samples_leaf=40, random_state=seed)
+        out[b] = round_one.predict(squares[b]) + trees.fit(features[a], left).predict(features[b])
+    return out
+
+def _likely_directions(z:np.ndarray, x:np.ndarray, rest:np.ndarray, rows:np.ndarray) -> np.ndarray:
+    "The axes that bend most, or hidden directions if these, found in half of the rows, bend more in the other half."
+    axes = np.abs(_unit(np.minimum(z[rows] ** 2, 16)).T @ rest[rows]) / (np.sqrt((rest[rows] ** 2).sum()) + 1e-12)
+    half = np.arange(rows.sum()) % 2 == 0
+    hidden = max(_correlation_z(np.minimum((x[rows][b] @ curved_directions(x[rows][a], rest[rows][a], 2)) ** 2, 16), rest[rows][b]) for a, b in ((half, ~half), (~half, half)))
+    if np.sqrt(2) * hidden > axes.max():
+        return x @ curved_directions(x[rows], rest[rows])
+    return z[:, np.argsort(-axes)[:max(1, min(12, int((axes > 3.5).sum())))]]
+
+def _number_gain(y:np.ndarray, guess:np.ndarray, bent:np.ndarray) -> tuple[float, float]:
+    "Nats that the second prediction adds, by nearest neighbours in the plane of value and prediction, and their standard error."
+    y = normal_scores(y, seed=0)
+    after, before = (neighbour_information(y, normal_scores(v, seed=1)) for v in (guess + bent, guess))
+    base = max(before.mean(), float(gaussian_information(np.corrcoef(y, guess)[0, 1] ** 2, len(y))), 0.0)
+    return after.mean() - base, (after - before).std() / np.sqrt(len(y))
+
+def _level_gain(codes:np.ndarray, unseen:np.ndarray, bent:np.ndarray) -> tuple[float, float]:
+    "The same for levels."
+    both = np.hstack([unseen, bent, bent ** 2])
+    pull = _log_chance(codes, both, both)[0] - _log_chance(codes, unseen, unseen)[0]
+    return pull.mean() - bent.shape[1] * 2 * codes.max() / (2 * len(codes)), np.sqrt(pull.var() / len(codes))
+
+def _logistic_scores(x:np.ndarray, codes:np.ndarray, fold:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Scores of two levels by logistic regression, fitted and unseen: less noisy than least squares where levels lie far apart."
+    fit = lambda rows: LogisticRegression(C=1.0, max_iter=300).fit(x[rows], codes[rows])
+    unseen = np.zeros(len(x))
+    for k in np.unique(fold):
+        if len(np.unique(codes[fold != k])) == 2:
+            unseen[fold == k] = fit(fold != k).decision_function(x[fold == k])
+    return fit(slice(None)).decision_function(x)[:, None], unseen[:, None]
+
+# %% ../nbs/15_information.ipynb #09148f55
+@dataclass(frozen=True, eq=False)
+class Reading:
+    "An embedding, and linear predictions of every block from it: what all further questions share."
+    d:Design # the table
+    z:np.ndarray # embedding, (n, d)
+    fold:np.ndarray # (n,)
+    unseen:np.ndarray # cross-fitted ridge predictions, (n, q)
+    plain:np.ndarray # cross-fitted least squares of blocks with levels, (n, q)
+    fitted:np.ndarray # least squares fitted to all rows, (n, q)
+    x:np.ndarray # uncorrelated directions of unit variance, widest first, (n, r)
+
+    @classmethod
+    def of(cls, d:Design, z:np.ndarray, fold:np.ndarray) -> "Reading":
+        whole, known = Ridge.of(z), d.known[:, d.owner]
+        fitted = np.empty(d.matrix.shape, np.float32)
+        for part in row_chunks(d.matrix.shape[1], 256):
+            weights, offset = whole.fit(d.matrix[:, part], known[:, part], plain=True)
+            fitted[:, part] = whole.x @ weights + offset.astype(np.float32)
+        x = (whole.x / np.sqrt(whole.values / len(z)))[:, ::-1].astype(np.float32)
+        plain, levels = np.zeros(d.matrix.shape, np.float32), np.flatnonzero(d.levels[d.owner] > 0)
+        plain[:, levels] = read_out(z, d.matrix[:, levels], known[:, levels], fold, plain=True)
+        return cls(d, z, fold, read_out(z, d.matrix, known, fold), plain, fitted, x)
+
+    def linear(self, j:int) -> dict: # value, error, bound, predictors, rows
+        "Information of column j by linear models."
+        d, known = self.d, self.d.known[:, j]
+        use = np.flatnonzero((d.owner == j) & (d.spread > 0))
+        r, n = self.x.shape[1], int(known.sum())
+        if len(use) == 0 or n < 20:
+            return {"value": np.nan, "error": np.nan, "bound": np.nan, "n": n, "r": r}
+        crowded = r > (0.5 if d.levels[j] == 0 else 0.3) * n
+        fitted, unseen = (self.unseen, self.unseen) if crowded else (self.fitted, self.plain)
+        if d.levels[j] == 0:
+            at = use[0]
+            value, error, bound = number_information(d.matrix[known, at], self.fitted[known, at], self.unseen[known, at], min(r, n - 3))
+        else:
+            codes, scores = _compact(d.codes[known, j]), (fitted[known][:, use], unseen[known][:, use])
+            if d.levels[j] == 2 and not crowded and r > 0.02 * n:
+                scores = _logistic_scores(self.x[known], codes, self.fold[known])
+            value, error, bound = level_information(codes, *scores, 0 if crowded else r)
+        return {"value": bound if crowded else value, "error": error, "bound": bound, "n": n, "r": r}
+
+def _compact(codes:np.ndarray) -> np.ndarray:
+    "Levels numbered without holes."
+    return np.unique(codes, return_inverse=True)[1]
+
+# %% ../nbs/15_information.ipynb #013a6684
+def _sample(known:np.ndarray, most:int, seed:int) -> np.ndarray:
+    "At most so many of the known rows."
+    rows = np.flatnonzero(known)
+    return rows if len(rows) <= most else np.sort(generator(seed, "sample").choice(rows, most, replace=False))
+
+def _curvature_of(reading:Reading, most:int=6000) -> np.ndarray:
+    "Largest z-score of curvature of every column, (p,)."
+    d = reading.d
+    rows = _sample(np.ones(len(reading.z), bool), most, 0)
+    known = d.known[rows][:, d.owner]
+    rest = np.where(known, d.matrix[rows] - reading.unseen[rows], 0).astype(float)
+    found = curvature(_unit(reading.z[rows]), reading.x[rows].astype(float), rest, reading.unseen[rows].astype(float))
+    return np.maximum.reduceat(np.where(d.spread > 0, found, -9), np.searchsorted(d.owner, np.arange(len(d.columns))))
+
+def _gain(reading:Reading, j:int, *, most:int=5000, seed:int=0) -> tuple[float, float]:
+    "What trees add to the linear part of column j, nats, and its standard error; 0 if it is not beyond chance."
+    d = reading.d
+    rows, use = _sample(d.known[:, j], most, seed), np.flatnonzero((d.owner == j) & (d.spread > 0))
+    z, x, fold = _unit(reading.z[rows]), reading.x[rows].astype(float), reading.fold[rows]
+    guess = reading.unseen[rows][:, use].astype(float)
+    rest = d.matrix[rows][:, use] - guess
+    likely = np.argsort(-curvature(z, x, rest, guess), kind="stable")[:2] if len(use) > 2 else range(len(use))
+    bent = np.stack([bent_part(z, x, rest[:, m], guess[:, m], fold, seed=seed) for m in likely], 1)
+    gain, error = _number_gain(d.matrix[rows, use[0]].astype(float), guess[:, 0], bent[:, 0]) if d.levels[j] == 0 else _level_gain(_compact(d.codes[rows, j]), guess, bent)
+    return (gain, error) if gain > 1.96 * error else (0.0, error)
+
+def _column_information(reading:Reading, j:int, bend:float, check:bool, seed:int=0) -> Nats:
+    "Linear part, gain of the trees, interval and warnings of one column."
+    part = reading.linear(j)
+    if np.isnan(part["value"]):
+        return Nats(np.nan, np.nan, np.nan, dict.fromkeys(("linear", "bent", "bound"), np.nan), "constant, or fewer than 20 rows")
+    gain, error = _gain(reading, j, seed=seed) if check else (0.0, 0.0)
+    value = max(part["value"], 0) + gain
+    reach = 1.96 * np.hypot(part["error"], error if gain else 0)
+    parts = {"linear": part["value"], "bent": gain, "bound": part["bound"] + gain}
+    return Nats(value, max(0.0, part["value"] + gain - reach), value + reach, parts, "; ".join(_doubts(reading, j, part, value, bend > 4 and not check)))
+
+def _doubts(reading:Reading, j:int, part:dict, value:float, unchecked:bool) -> list[str]:
+    "Why an estimate may be wrong."
+    d, n, r = reading.d, part["n"], part["r"]
+    said = [f"{n} rows for {r} dimensions: a lower bound"] if r > (0.5 if d.levels[j] == 0 else 0.3) * n else []
+    if not said and r > 0.2 * n:
+        said += [f"only {n / r:.1f} rows a dimension: uncertain"]
+    if d.levels[j] > 1:
+        few = np.bincount(d.codes[d.known[:, j], j]).min()
+        said += [f"a level with fewer than 20 rows"] if few < 20 else []
+        said += ["many levels for so few rows: uncertain"] if (d.levels[j] - 1) * r > 0.5 * n and d.kinds[j] == "categorical" else []
+        said += ["saturated: nearly all of its entropy"] if value > 0.95 * _entropy(d.codes[d.known[:, j], j]) else []
+    elif value > 2.3:
+        said += ["saturated: nearly a function of the embedding"]
+    return said + (["more than a straight line, but the trees were not asked: a lower bound"] if unchecked else [])
+
+def _entropy(codes:np.ndarray) -> float:
+    "Entropy of levels in nats, Miller and Madow's correction added."
+    share = np.unique(codes, return_counts=True)[1] / max(len(codes), 1)
+    return float(-special.xlogy(share, share).sum() + (len(share) - 1) / (2 * max(len(codes), 1)))
+
+# %% ../nbs/15_information.ipynb #16447b1f
+def embedding_information(
+    table:pd.DataFrame, # (n, p)
+    embedding:np.ndarray, # (n, d)
+    *,
+    schema:Schema|None=None, # what the columns hold; None: inferred
+    subject:Sequence|None=None, # who each row belongs to, (n,)
+    flexible:int=16, # how many columns, those that bend most, are given to boosted trees
+    seed:int=0, # of folds and trees
+) -> pd.DataFrame: # index: columns; value, low, high, linear, bent, bound (nats), warning
+    "Mutual information of every column with the whole embedding. Raises `CohortError`."
+    z = check_embedding(embedding, "embedding", like=len(table))
+    d = design(table, schema=schema, gaps=False)
+    return _information(Reading.of(d, z, _folds(len(z), subject, 5, seed)[0]), flexible, seed)
+
+def _information(reading:Reading, flexible:int, seed:int) -> pd.DataFrame:
+    "The same from a reading; trees are asked only where curvature is beyond chance."
+    bend = _curvature_of(reading)
+    ask = set(np.argsort(-bend, kind="stable")[:flexible]) & set(np.flatnonzero(bend > 3))
+    nats = [_column_information(reading, j, bend[j], j in ask, seed) for j in range(len(reading.d.columns))]
+    rows = [(float(v), v.low, v.high, v.parts["linear"], v.parts["bent"], v.parts["bound"], v.warning) for v in nats]
+    return pd.DataFrame(rows, list(reading.d.columns), ["value", "low", "high", "linear", "bent", "bound", "warning"]).rename_axis("column")
+
+# %% ../nbs/15_information.ipynb #49038a81
+def mutual_information_embedding(
+    column:Any, # (n,) values of one column, NaN or None = missing
+    z:np.ndarray, # embedding, (n, d)
+    *,
+    kind:str="", # "continuous", "ordinal", "binary", "categorical"; empty to infer
+    subject:Sequence|None=None, # who each row belongs to, (n,)
+    seed:int=0, # of folds and trees
+) -> Nats: # a number with .low, .high, .parts, .warning
+    "Mutual information of a column and a whole embedding: linear part without bias, plus what boosted trees find beyond it. Raises `CohortError`."
+    table = pd.DataFrame({"column": pd.Series(column).reset_index(drop=True)})
+    z = check_embedding(z, "z", like=len(table))
+    d = design(table, schema=infer_schema(table, **({"column": kind} if kind else {})), gaps=False)
+    reading = Reading.of(d, z, _folds(len(z), subject, 5, seed)[0])
+    made = _column_information(reading, 0, 0, bool((d.spread > 0).any()) and d.known.sum() >= 50, seed)
+    if made.warning:
+        warnings.warn(f"mutual information with the embedding: {made.warning}", stacklevel=2)
+    return made
+
+# %% ../nbs/15_information.ipynb #e7237fdf
+def describe_column(
+    values:pd.Series, # one column
+    kind:str, # what it holds
+) -> dict: # n, missing, levels, entropy (nats), distribution (text)
+    "One column in words. Levels with fewer than five people and extreme values are not shown."
+    known = values.dropna()
+    made = {"n": len(known), "missing": 1 - len(known) / max(len(values), 1), "levels": 0, "entropy": np.nan, "distribution": "no values"}
+    if kind == "continuous" and len(known):
+        data = pd.to_numeric(known).to_numpy(float)
+        low, middle, high = np.quantile(data, [0.025, 0.5, 0.975])
+        made["distribution"] = f"{data.mean():.3g} ± {data.std():.2g}, median {middle:.3g}, 95 % in {low:.3g} to {high:.3g}"
+        made["entropy"] = _differential_entropy(data)
+    elif len(known):
+        times = known.value_counts()
+        made |= {"levels": len(times), "entropy": _entropy(pd.factorize(known)[0])}
+        shown = [f"{level + 0.0:g}: {k / len(known):.0%}" if isinstance(level, float) else f"{level}: {k / len(known):.0%}" for level, k in times.head(4).items() if k >= 5]
+        made["distribution"] = ", ".join(shown) + (f" and {len(times) - len(shown)} more" if len(times) > len(shown) else "")
+    return made
+
+def _differential_entropy(data:np.ndarray) -> float:
+    "Differential entropy by spacings (Vasicek 1976, J R Stat Soc B), of rounded values after spreading them over the gap; NaN for few rows."
+    if len(data) < 10 or data.min() == data.max():
+        return np.nan
+    gaps = np.diff(np.sort(data))
+    if (gaps == 0).any():
+        data = data + gaps[gaps > 0].min() * generator(0, "rounding").uniform(-0.5, 0.5, len(data))
+    with np.errstate(divide="ignore"):
+        return float(differential_entropy(data))
+
+# %% ../nbs/15_information.ipynb #adf7e4f7
+def column_report(
+    table:pd.DataFrame, # (n, p)
+    *,
+    embedding:np.ndarray|None=None, # of the same people's images, (n, d)
+    y:Any=None, # labels of training rows, Series or DataFrame (n, tasks); NaN = missing
+    schema:Schema|None=None, # what the columns hold; None: inferred
+    subject:Sequence|None=None, # who each row belongs to, (n,)
+    threshold:float=0.7, # mean dependence within a cluster
+    flexible:int=16, # how many columns, those that bend most, are given to boosted trees
+    seed:int=0, # of folds, trees and draws
+) -> pd.DataFrame: # one row a column: what it holds, what it shares with others, with the embedding, with the labels, and warnings
+    "Everything this chapter knows about every column, in one table. Raises `CohortError`."
+    schema = _schema_of(table, schema)
+    made = pd.DataFrame({name: {"kind": schema[name].kind, **describe_column(table[name], schema[name].kind)} for name in schema}).T
+    made = made.astype({"n": int, "missing": float, "levels": int, "entropy": float})
+    found = collinearity(table, schema=schema, threshold=threshold)
+    made = made.assign(cluster=found.clusters, representative=np.isin(made.index, found.representatives), vif=found.vif)
+    made["warning"] = [_complaints(made.loc[name], table[name]) for name in made.index]
+    if embedding is not None:
+        made = _embedding_columns(made, table, schema, check_embedding(embedding, "embedding", like=len(table)), subject, flexible, seed)
+    if y is not None:
+        made = made.join(_task_columns(table, y, schema, seed))
+    made["warning"] = made.pop("warning")
+    made.attrs = {"condition_number": found.condition_number, "threshold": threshold, "rows": len(table)}
+    return made.rename_axis("column")
+
+def _complaints(row:pd.Series, values:pd.Series) -> str:
+    "What can be said against a column at first sight."
+    known = values.dropna()
+    if len(known) == 0:
+        return "no values"
+    if (known == known.iloc[0]).all():
+        return "constant"
+    return f"{row.missing:.0%} missing" if row.missing > 0.5 else ""
+
+def _embedding_columns(made:pd.DataFrame, table:pd.DataFrame, schema:Schema, z:np.ndarray, subject:Any, flexible:int, seed:int) -> pd.DataFrame:
+    "Visibility, information and uniqueness, each with its interval; doubts about the information."
+    d, (fold, subject) = design(table, schema=schema, gaps=False), _folds(len(z), subject, 5, seed)
+    reading = Reading.of(d, z, fold)
+    seen = _visibility(d, d.matrix, reading.unseen, subject).drop(columns="n")
+    told, own = _information(reading, flexible, seed), _uniqueness(d, z, None, fold, subject)
+    parts = [_renamed(seen, "visibility"), _renamed(told[["value", "low", "high", "linear", "bent"]], "information"),
+             _renamed(own[["value", "low", "high"]], "uniqueness"), own.left.rename("unshared")]
+    warning = [first or second for first, second in zip(made.warning, told.warning)]
+    return made.assign(warning=warning).join(parts)
+
+def _renamed(frame:pd.DataFrame, name:str) -> pd.DataFrame:
+    "value, low, high … -> name, name_low, name_high …; columns of AUC stay."
+    return frame.rename(columns={c: name if c == "value" else f"{name}_{c}" for c in frame if not c.startswith("auc")})
+
+def _task_columns(table:pd.DataFrame, y:Any, schema:Schema, seed:int) -> pd.DataFrame:
+    "Mean information about the labels, and the label that a column tells most about."
+    y = y.to_frame("label" if y.name is None else y.name) if isinstance(y, pd.Series) else y if isinstance(y, pd.DataFrame) else pd.DataFrame(np.asarray(y).reshape(len(y), -1))
+    if len(y) != len(table):
+        raise CohortError(f"y has {len(y)} rows, but the table {len(table)}; they must match row by row")
+    y = y.set_axis([str(name) for name in y], axis=1).set_axis(table.index, axis=0)
+    told = information_matrix(table, y, schema=schema, seed=seed)
+    return pd.DataFrame({"task_information": told.mean(axis=1), "best_task": told.idxmax(axis=1)})
+
+# %% ../nbs/15_information.ipynb #1cd7e9c7
+def plot_collinearity(
+    found:Collinearity, # from `collinearity`
+    *,
+    colors:dict[str, str]|None=None, # column -> colour of its name
+    ax:Axes|None=None, # where to draw
+) -> Axes: # the axes of the heat map
+    "Dendrogram beside heat map, the cut in red, representatives marked."
+    names, p = list(found.matrix.columns), len(found.matrix)
+    ax = new_ax(ax, figsize=(7.2, 5.6) if p < 50 else (8, 7))
+    side = ax.inset_axes([-0.32, 0, 0.3, 1])
+    drawn = dendrogram(found.tree, orientation="left", no_labels=True, ax=side, color_threshold=0, above_threshold_color=COLORS["context"])
+    side.axvline(1 - found.threshold, color=COLORS["doubt"], lw=1)
+    side.set(ylim=(10 * p, 0), xticks=[1 - found.threshold], xticklabels=[f"cut at {found.threshold:g}"], yticks=[])
+    side.grid(False)
+    order = [names[k] for k in drawn["leaves"]]
+    shown = ax.imshow(found.matrix.loc[order, order], cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.grid(False)
+    kept = set(found.representatives)
+    ax.yaxis.tick_right()
+    ax.set(xticks=[], yticks=np.arange(p), yticklabels=[("● " if name in kept else "") + name for name in order])
+    ax.tick_params(axis="y", labelsize=max(3.5, min(8, 330 / p)), length=0)
+    for label, name in zip(ax.get_yticklabels(), order):
+        label.set_color((colors or {}).get(name, "black"))
+    ax.figure.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.5, pad=0.03, label="dependence, 0 to 1")
+    ax.set_title(f"{p} columns, {len(found.representatives)} clusters (● representative)")
+    return ax
+
+def plot_visibility_redundancy(
+    report:pd.DataFrame, # from `column_report` with an embedding
+    *,
+    colors:dict[str, str]|None=None, # column -> colour
+    label:int=8, # how many columns to name
+    ax:Axes|None=None, # where to draw
+) -> Axes: # the axes
+    "Each column by what the image shows of it, and by how much of it the other columns repeat."
+    ax, share = new_ax(ax, figsize=(7, 4)), 1 - report.unshared.clip(0, 1)
+    tint = [(colors or {}).get(name, COLORS["table"]) for name in report.index]
+    ax.hlines(share, report.visibility_low, report.visibility_high, color=tint, lw=0.8, alpha=0.5)
+    ax.scatter(report.visibility, share, c=tint, s=8 + 60 * report.uniqueness.clip(lower=0).fillna(0), linewidths=0)
+    for name in (report.visibility * report.unshared).nlargest(label).index:
+        ax.annotate(name, (report.visibility[name], share[name]), fontsize=7, xytext=(3, 3), textcoords="offset points")
+    both = ((report.visibility_low > 0.1) & (share < 0.5)).sum()
+    ax.set(xlabel="visibility: share of the column read from the embedding (R², 95 %)", ylabel="share that other columns repeat",
+           title=f"{both} of {len(report)} columns are seen and not repeated", ylim=(-0.03, 1.03))
+    return ax
+
+def plot_information_plane(
+    report:pd.DataFrame, # from `column_report` with an embedding and labels
+    *,
+    colors:dict[str, str]|None=None, # column -> colour
+    label:int=8, # how many columns to name
+    ax:Axes|None=None, # where to draw
+) -> Axes: # the axes
+    "Each column by what it shares with the image and with the labels, in nats."
+    ax = new_ax(ax, figsize=(7, 4))
+    tint = [(colors or {}).get(name, COLORS["table"]) for name in report.index]
+    ax.hlines(report.task_information, report.information_low, report.information_high, color=tint, lw=0.8, alpha=0.5)
+    ax.scatter(report.information, report.task_information, c=tint, s=16, linewidths=0)
+    for name in (report.information * report.task_information).nlargest(label).index:
+        ax.annotate(name, (report.information[name], report.task_information[name]), fontsize=7, xytext=(3, 3), textcoords="offset points")
+    ax.set(xlabel="information shared with the embedding, nats (95 %)", ylabel="information about the\nlabels, nats (mean of tasks)",
+           title=f"{report.information.corr(report.task_information, method='spearman'):.2f}: rank correlation of what is seen and what is useful")
+    return ax
