@@ -7,9 +7,9 @@ __all__ = ['STRATEGIES', 'Aligned', 'standardise', 'Moments', 'whiten', 'align',
            'Choice', 'strategy', 'take_all', 'take_none', 'take_random', 'take_expert', 'most_visible',
            'most_informative', 'greedy', 'mrmr', 'jmi', 'cmim', 'column_clusters', 'representatives', 'kinship',
            'centrality', 'lasso', 'lasso_entry', 'knockoffs', 'expected_r2', 'expected_auc', 'Surrogate',
-           'family_tasks', 'exchange', 'contributions', 'best_by_surrogate', 'rank_columns', 'ColumnSelector']
+           'family_tasks', 'exchange', 'contributions', 'best_by_surrogate', 'told', 'rank_columns', 'ColumnSelector']
 
-# %% ../nbs/16_selection.ipynb #7745c972
+# %% ../nbs/16_selection.ipynb #6a3caf11
 import json
 import os
 import time
@@ -23,7 +23,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import stats
+from scipy import special, stats
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.base import BaseEstimator
@@ -36,7 +36,7 @@ from .core import COLORS, generator, new_ax, progress, stream_key
 from .evaluate import check_embedding, few_labels, holm, interval_over
 from .information import design, gram_matrix
 
-# %% ../nbs/16_selection.ipynb #c07de080
+# %% ../nbs/16_selection.ipynb #7b112418
 @dataclass(frozen=True, eq=False)
 class Aligned:
     "Table, embedding and tasks as standardised matrices over the same rows."
@@ -52,11 +52,11 @@ class Aligned:
         "Second moments of all rows, or of some."
         x, z, y = (v if rows is None else v[rows] for v in (self.x, self.z, self.y))
         x, z = standardise(x), standardise(z)
-        found = [_task_moments(z, y[:, t]) for t in range(y.shape[1])]
+        found = [_task_moments(z, x, y[:, t]) for t in range(y.shape[1])]
         cross = sum(x[part].T.astype(float) @ z[part] for part in np.array_split(np.arange(len(x)), max(1, len(x) // 8192))) / len(x)
-        directions = np.array([f[0] for f in found]).reshape(len(found), z.shape[1])
-        return Moments(self.columns, gram_matrix(x), cross, directions, len(x), np.array([f[1] for f in found]),
-                       np.array([f[2] for f in found]), self.tasks)
+        directions, own = (np.array([f[i] for f in found]).reshape(len(found), v.shape[1]) for i, v in enumerate((z, x)))
+        return Moments(self.columns, gram_matrix(x), cross, len(x), directions, own, np.array([f[2] for f in found]),
+                       np.array([f[3] for f in found]), self.tasks)
 
 def standardise(
     x:np.ndarray, # (n, q)
@@ -66,23 +66,25 @@ def standardise(
     sd = x.std(0)
     return (x / np.where(sd > 1e-7, sd, 1)).astype(np.float32)
 
-def _task_moments(z:np.ndarray, y:np.ndarray) -> tuple[np.ndarray, int, float]:
-    "Correlations of a task with the embedding's axes, labelled rows, prevalence (NaN if continuous)."
+def _task_moments(z:np.ndarray, x:np.ndarray, y:np.ndarray) -> tuple[np.ndarray, np.ndarray, int, float]:
+    "Correlations of a task with the embedding's axes and with the columns, labelled rows, prevalence (NaN if continuous)."
     there = ~np.isnan(y)
     values = y[there]
     unit = standardise(values[:, None])[:, 0]
     binary = np.isin(values, (0, 1)).all() and len(values) > 0
-    return z[there].T @ unit / max(there.sum(), 1), max(int(there.sum()), 1), float(values.mean()) if binary else np.nan
+    m = max(int(there.sum()), 1)
+    return z[there].T @ unit / m, x[there].T @ unit / m, m, float(values.mean()) if binary else np.nan
 
-# %% ../nbs/16_selection.ipynb #1abcc2c1
+# %% ../nbs/16_selection.ipynb #7d616029
 @dataclass(frozen=True, eq=False)
 class Moments:
     "Correlations between columns, embedding and tasks: computed once, then every subset is a submatrix."
     columns:tuple # names, (p,)
     gram:np.ndarray # (p, p), columns with each other
     cross:np.ndarray # (p, r), columns with the embedding's whitened axes
-    directions:np.ndarray # (t, r), tasks with the same axes
     n:int # rows
+    directions:np.ndarray # (t, r), tasks with the embedding's axes
+    own:np.ndarray # (t, p), tasks with the columns themselves
     labelled:np.ndarray # (t,) rows with a label
     prevalence:np.ndarray # (t,) share of cases; NaN if continuous
     tasks:tuple = () # names, (t,)
@@ -362,7 +364,7 @@ def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, **_) -> Choice:
     passed = [t for t in np.sort(np.abs(w)) if t > 0 and (1 + (w <= -t).sum()) / max((w >= t).sum(), 1) <= q]
     return Choice(w, w >= passed[0] if passed else np.zeros(len(w), bool))
 
-# %% ../nbs/16_selection.ipynb #179fd7fc
+# %% ../nbs/16_selection.ipynb #1f4487ac
 def expected_r2(
     strength:np.ndarray, # eigenvalues of the features, (k,)
     shares:np.ndarray, # squared correlation of each task with each feature, (t, k)
@@ -372,12 +374,10 @@ def expected_r2(
 ) -> np.ndarray: # (t,) explained variance in new people
     "What ridge regression reaches with few labels, at its best penalty (Canatar, Bordelon & Pehlevan 2021; Simon et al. 2023)."
     times = np.ones(len(strength)) if times is None else times
-    noise, best = 1 - shares.sum(1), np.ones(len(shares))
-    for penalty in np.geomspace(1e-3, 30, 16) * strength.max():
-        learned = strength / (strength + penalty)
-        crowd = (times * learned ** 2).sum() / labels
-        if crowd < 0.9:
-            best = np.minimum(best, (shares @ (1 - learned) ** 2 + noise) / (1 - crowd))
+    learned = strength / (strength + np.geomspace(1e-3, 30, 16)[:, None] * strength.max())
+    crowd = (learned ** 2 @ times / labels)[:, None]
+    error = ((1 - learned) ** 2 @ shares.T + 1 - shares.sum(1)) / np.maximum(1 - crowd, 1e-9)
+    best = np.where(crowd < 0.9, error, 1).min(0)
     return np.clip(1 - best, 0, 0.99)
 
 def expected_auc(
@@ -387,9 +387,9 @@ def expected_auc(
     "AUC of a linear discriminant that explains this share; for continuous tasks the concordance of two Gaussians."
     case = np.where(np.isnan(prevalence), 0.5, np.clip(prevalence, 0.01, 0.99))
     apart = np.sqrt(r2 / ((1 - r2) * case * (1 - case)))
-    return np.where(np.isnan(prevalence), 0.5 + np.arcsin(np.sqrt(r2)) / np.pi, stats.norm.cdf(apart / np.sqrt(2)))
+    return np.where(np.isnan(prevalence), 0.5 + np.arcsin(np.sqrt(r2)) / np.pi, special.ndtr(apart / np.sqrt(2)))
 
-# %% ../nbs/16_selection.ipynb #3a463419
+# %% ../nbs/16_selection.ipynb #7b1f3398
 @dataclass(frozen=True, eq=False)
 class Surrogate:
     "Expected AUC of probes after pretraining with a subset, in closed form."
@@ -455,14 +455,14 @@ def family_tasks(
 ) -> tuple[Moments, np.ndarray]: # with tasks, and their weights
     "Pseudo-tasks: every visible column that is kin to many families, weighted by how central it is; a vector target is its own task."
     if m.r == 1:
-        return replace(m, directions=np.ones((1, 1)), labelled=np.array([m.n]), prevalence=np.array([np.nan]), tasks=("target",)), np.ones(1)
+        return replace(m, directions=np.ones((1, 1)), own=m.cross.T, labelled=np.array([m.n]), prevalence=np.array([np.nan]), tasks=("target",)), np.ones(1)
     found = kinship(m)
     seen = found.detail["seen"]
     weights = np.where(found.keep[seen], found.detail["centrality"], 0)
-    return replace(m, directions=m.cross[seen], labelled=np.full(len(seen), m.n), prevalence=np.full(len(seen), np.nan),
+    return replace(m, directions=m.cross[seen], own=m.gram[seen], labelled=np.full(len(seen), m.n), prevalence=np.full(len(seen), np.nan),
                    tasks=tuple(m.columns[j] for j in seen)), weights
 
-# %% ../nbs/16_selection.ipynb #a65fd0a3
+# %% ../nbs/16_selection.ipynb #f1490c0a
 def exchange(
     score:Callable, # subset -> number
     candidates:np.ndarray, # columns that may enter
@@ -538,26 +538,28 @@ def best_by_surrogate(m:Moments, *, k:int|None=None, level:float=0.01, seed:int=
     keep[seen] = (harm.to_numpy() > -2.5) & _telling(surrogate, seen, level)
     score[seen] = found.value
     if k is not None and k < len(seen):
-        inside = exchange(surrogate.mean, seen, np.isin(seen, seen[np.argsort(-_effect(surrogate, seen))[:k]]), size=k, passes=2)
+        inside = exchange(surrogate.mean, seen, np.isin(seen, seen[np.argsort(-told(surrogate.m, seen) ** 2 @ surrogate.weights)[:k]]), size=k, passes=2)
         score[seen] += inside
     return Choice(score, keep, {"contributions": found, "score": surrogate.mean(seen[inside])})
 
-def _effect(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
-    "Squared correlation of each column's visible part with the tasks, weighted mean."
-    m = surrogate.m
-    part = m.cross[seen] @ m.directions.T / np.maximum(np.linalg.norm(m.cross[seen], axis=1), 1e-9)[:, None]
-    return part ** 2 @ surrogate.weights
+def told(
+    m:Moments, # with tasks
+    seen:np.ndarray, # (c,) columns by number
+) -> np.ndarray: # (c, t)
+    "Correlation of the visible part of each column with each task."
+    size = np.maximum(np.linalg.norm(m.cross[seen], axis=1), 1e-9)
+    return m.cross[seen] @ m.directions.T / size[:, None]
 
 def _telling(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
-    "Columns whose visible part is correlated with a task beyond chance, Bonferroni over tasks and columns."
+    "Columns that tell something about a task beyond chance, and whose visible part says the same; Bonferroni over both."
     m, counted = surrogate.m, surrogate.weights > 0
     bound = stats.norm.isf(level / 2 / max(counted.sum() * len(seen), 1)) / np.sqrt(m.labelled[counted])
-    part = m.cross[seen] @ m.directions[counted].T / np.maximum(np.linalg.norm(m.cross[seen], axis=1), 1e-9)[:, None]
-    return (np.abs(part) > bound).any(1)
+    part, whole = told(m, seen)[:, counted], m.own[counted][:, seen].T
+    return ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
 
 def _served(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
     "Where to begin: columns whose visible part tells something about the tasks."
-    effect = _effect(surrogate, seen)
+    effect = told(surrogate.m, seen) ** 2 @ surrogate.weights
     return effect > 0.1 * effect.max() if effect.max() > 0 else np.ones(len(seen), bool)
 
 # %% ../nbs/16_selection.ipynb #24e2e056
