@@ -12,8 +12,8 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'chapter_training', 'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report', 'study_settings',
            'natural_views', 'check_study', 'check_test', 'unseen_classes', 'usable_tasks', 'split_study', 'check_input',
            'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm', 'embed_arms', 'write_embeddings', 'probe_arms',
-           'judge', 'judge_groups', 'plan_steps', 'run_study', 'tell_checks', 'nearest_share', 'finish', 'metrics_of',
-           'rows_left_out', 'groups_left_out', 'first_upper']
+           'digest_audit', 'join_rare', 'label_arm', 'audit_arm', 'judge', 'judge_groups', 'plan_steps', 'run_study',
+           'tell_checks', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out', 'groups_left_out', 'first_upper']
 
 # %% ../nbs/19_study.ipynb #b7dfb637
 import difflib
@@ -41,6 +41,7 @@ from .cohort import Cohort, CohortError, TableTransform, identical_images
 from .core import (generator, pick_device, progress, provenance, read_json, suppress_small, write_atomic,
                                  write_json)
 from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
+from .chapters import LABEL_CHAPTERS, audit_tasks, measure_labels
 from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name,
                                  lower, pair_name, picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
                                  readable, render, sentence, side_by_side, signed, table_html, verdict, with_interval)
@@ -658,10 +659,11 @@ def chapter_made(
 FILES = [("report.html", "this page", "no"), ("metrics.json", "every number of this page", "no"),
          ("model/multimodal, model/simclr", "the pretrained encoders: Model.load(folder)", "no rows; column names, category levels"),
          ("model/supervised_…, model/…_tuned_…", "the networks trained on labels (last draw): Predictor.load(folder)", "no"),
+         ("worklist.csv", "labels in the order to review them, by row number of the input", "yes"),
          ("embeddings.parquet", "one row a participant: your id as index, part, image embedding", "yes"),
          ("state/", "what a rerun needs to go on: scores and embeddings by row number", "yes")]
 
-CHAPTERS = [chapter_finding, chapter_cohort, chapter_results, chapter_groups, chapter_training, chapter_checks, chapter_methods, chapter_made]
+CHAPTERS = [chapter_finding, chapter_cohort, chapter_results, chapter_groups, *LABEL_CHAPTERS, chapter_training, chapter_checks, chapter_methods, chapter_made]
 
 # %% ../nbs/19_study.ipynb #82ac23cb
 def write_report(
@@ -917,6 +919,67 @@ def probe_arms(
         save_scores(file, found)
     return plan.steps.run("probe", make, lambda: load_scores(file))
 
+# %% ../nbs/19_study.ipynb #labcode1
+def digest_audit(
+    cohort:Cohort, # the input
+    audited:pd.DataFrame|None, # an expert's labels, or None
+) -> str: # a hash; "" without an audit
+    "Check that an audit fits the cohort. Raises `StudyError`."
+    if audited is None:
+        return ""
+    unknown = [t for t in audited if t not in cohort.labels]
+    if unknown or not audited.index.equals(cohort.index):
+        raise StudyError(f"audited has no place for {unknown[0]!r}: its columns are tasks of the cohort" if unknown else
+                         "audited must have one row for each participant, in the cohort's order, NaN where no expert has looked: audited.reindex(cohort.index)")
+    return hashlib.sha256(pd.util.hash_pandas_object(audited.reset_index(drop=True), index=False).to_numpy().tobytes()).hexdigest()[:16]
+
+def join_rare(
+    groups:pd.DataFrame, # subgroup variables, (n, variables)
+    *,
+    least:int=50, # members
+) -> pd.DataFrame: # text; rare levels are "others"; variables with a single level are left out
+    "Groups large enough for noise to be told apart."
+    made = {}
+    for name in groups:
+        text = groups[name].astype(str).where(groups[name].notna(), "not known")
+        joined = text.where(text.map(text.value_counts()) >= least, "others")
+        if joined.nunique() > 1 and joined.value_counts().min() >= least:
+            made[name] = joined
+    return pd.DataFrame(made, index=groups.index)
+
+def label_arm(
+    plan:Plan, # of the study
+    z:np.ndarray, # training embedding, (n, d)
+    cohort:Cohort, # the input, for its row numbers
+    audited:pd.DataFrame|None, # an expert's labels, or None
+) -> dict[str,pd.DataFrame]: # noise, worklist; nothing without tasks that have classes
+    "How wrong the training labels are and what to annotate next, or read it back; writes worklist.csv."
+    part, tasks = plan.parts["train"], [t for t, k in plan.kinds.items() if k != "continuous"]
+    kept, listed = plan.steps.path("noise.json"), plan.steps.folder / "worklist.csv"
+    def make():
+        table = TableTransform().fit(part, part.schema.only(plan.columns)).dense(part).to_numpy(np.float32)
+        expert = None if audited is None else audited.loc[part.index]
+        made = measure_labels(part.labels[tasks], {"image": z, "table": table}, join_rare(part.groups), audited=expert, subject=part.subject,
+                              rows=cohort.index.get_indexer(part.index), seed=plan.seed)
+        write_json(kept, made["noise"].to_dict("records"))
+        with write_atomic(listed) as temporary:
+            made["worklist"].to_csv(temporary, index=False, float_format="%.4g")
+    def load():
+        noise = pd.DataFrame(read_json(kept))
+        numbers = ["rate", "low", "high", "p_gap"]
+        return {"noise": noise.astype({c: float for c in numbers}), "worklist": pd.read_csv(listed)}
+    return plan.steps.run("labels", make, load) if tasks else {}
+
+def audit_arm(
+    plan:Plan, # of the study
+    scores:Scores, # of all arms
+    focus:float, # the share of labels to look at
+) -> dict[str,pd.DataFrame]: # task -> table of `bias.audit`
+    "Audit the frozen image + table encoder on the test participants, task by task."
+    test, groups = plan.parts["test"], join_rare(plan.parts["test"].groups)
+    binary = {t: scores["multimodal", focus, t].mean(0) for t, k in plan.kinds.items() if k == "binary"}
+    return audit_tasks(test.labels, binary, groups, seed=plan.seed) if len(groups.columns) else {}
+
 # %% ../nbs/19_study.ipynb #d8336b99
 def judge(
     plan:Plan, # of the study
@@ -972,7 +1035,7 @@ def plan_steps(
     everybody = sum(map(len, parts.values()))
     return {"simclr": (f"Pretraining on images alone (SimCLR), {settings['epochs']} epochs", 2.0),
             "multimodal": (f"Pretraining on images and table (CLIP), {settings['epochs']} epochs", 1.1), **trained,
-            "embed": (f"Embedding {everybody:,} images", 0.7 * everybody / per), "probe": ("Probing: images, table, both", 0.5), "judge": ("Comparing on resampled participants", 0.5)}
+            "embed": (f"Embedding {everybody:,} images", 0.7 * everybody / per), "probe": ("Probing: images, table, both", 0.5), "labels": ("How wrong the labels may be", 0.5), "judge": ("Comparing on resampled participants", 0.5)}
 
 def run_study(
     cohort:Cohort, # participants with images, a table and labels
@@ -981,6 +1044,7 @@ def run_study(
     test:Cohort|None=None, # fresh participants to judge on; None sets a fifth of `cohort` aside
     targets:Sequence[str]|None=None, # the tasks; None = all labels
     columns:Sequence[str]|None=None, # the columns that teach; None = all
+    audited:pd.DataFrame|None=None, # an expert's labels of a RANDOM sample, (n, some tasks), NaN elsewhere: measures the noise
     preset:str="fast", # "smoke", "fast" or "standard"
     labels:Sequence[float]=(0.01, 0.1, 1.0), # shares of the labels (at most 1), or numbers of labelled participants
     seed:int=0, # of splits, draws, training and resampling
@@ -997,7 +1061,7 @@ def run_study(
     kinds, left_out = usable_tasks(parts, targets)
     chosen = draw_labelled(parts["train"].labels[list(kinds)], kinds, parts["train"].subject, labels, draws=settings["draws"], seed=seed)
     key = {"cohort": fingerprint(cohort), "test": fingerprint(test) if test is not None else "", "version": provenance()["packages"].get("multimodal_pop", ""),
-           "targets": targets, "columns": columns, "preset": preset, "labels": list(labels), "seed": seed, **settings}
+           "targets": targets, "columns": columns, "audited": digest_audit(cohort, audited), "preset": preset, "labels": list(labels), "seed": seed, **settings}
     say = partial(print, flush=True) if progress else lambda text: None
     steps = Steps(out, key, plan_steps(settings, chosen, parts), overwrite=overwrite, say=say)
     checks = tell_checks(check_input(parts), say)
@@ -1006,12 +1070,16 @@ def run_study(
         models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
         starts = {"supervised": None, "multimodal_tuned": models["multimodal"], "simclr_tuned": models["simclr"]}
         scores = {k: s for arm, start in starts.items() for share in chosen for k, s in trained_arm(plan, arm, share, start).items()}
-        scores |= probe_arms(plan, embed_arms(plan, models))
-        judged = judge(plan, scores, nearest_share(chosen, len(parts["train"])))
+        z = embed_arms(plan, models)
+        scores |= probe_arms(plan, z)
+        extras = label_arm(plan, z["multimodal"]["train"], cohort, audited)
+        focus = nearest_share(chosen, len(parts["train"]))
+        judged = judge(plan, scores, focus)
+        extras["audit"] = audit_arm(plan, scores, focus)
     except KeyboardInterrupt:
         say(f"\nStopped. {len(steps.done)} of {len(steps.plan)} steps are finished and kept in {out}; the same command goes on from there.")
         raise
-    return finish(plan, models, judged, checks=checks, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, say=say)
+    return finish(plan, models, judged, extras=extras, checks=checks, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, say=say)
 
 # %% ../nbs/19_study.ipynb #53a5ce7e
 def tell_checks(
@@ -1035,6 +1103,7 @@ def finish(
     models:dict[str,Model], # pretrained arms
     judged:dict[str,pd.DataFrame], # results, compared, groups
     *,
+    extras:dict[str,Any], # noise, worklist, audit
     checks:pd.DataFrame, # what the check of the input found
     how:str, # how the cohort was split, in words
     left_out:list[dict[str,str]], # what, why
@@ -1050,7 +1119,7 @@ def finish(
                       participants={p: len(c) for p, c in plan.parts.items()}, labelled={f"{s:g}": len(d[0]) for s, d in plan.chosen.items()},
                       peak_mb=plan.steps.peak, date=time.strftime("%Y-%m-%d"))
     study = Study(name=first_upper(str(cohort.info.get("origin") or "a cohort")), **judged, histories={a: m.history for a, m in models.items()},
-                  cohort=describe_cohort(plan.parts, plan.kinds, plan.columns), checks=checks, made=made, models=models,
+                  cohort=describe_cohort(plan.parts, plan.kinds, plan.columns), checks=checks, made=made, models=models, extras=extras,
                   left_out=pd.DataFrame(left_out + rows_left_out(cohort) + groups_left_out(judged["groups"]), columns=["what", "why"]),
                   paths={"report": out / "report.html", "metrics": out / "metrics.json", "embeddings": out / "embeddings.parquet", "model": out / "model" / "multimodal"})
     write_json(study.paths["metrics"], metrics_of(study))
@@ -1064,6 +1133,8 @@ def metrics_of(
     "Every number of a study, without rows or ids of participants."
     frames = {name: getattr(study, name).to_dict("records") for name in ("results", "compared", "groups", "checks", "left_out")}
     tables = {name: study.cohort[name].to_dict("records") for name in ("sizes", "tasks", "groups", "columns")}
+    frames |= {"noise": study.extras["noise"].to_dict("records")} if "noise" in study.extras else {}
+    frames |= {"audit": {task: table.to_dict("records") for task, table in study.extras.get("audit", {}).items()}}
     return {"name": study.name, "finding": study.finding, "verdict": main_verdict(study), **frames, "cohort": tables, "made": study.made,
             "histories": {m: h.to_dict("records") for m, h in study.histories.items()}}
 
