@@ -75,12 +75,12 @@ class Design:
         wanted = [self.columns.index(name) for name in ([names] if isinstance(names, str) else names)]
         return self.matrix[:, np.isin(self.owner, wanted)]
 
-# %% ../nbs/15_information.ipynb #91c867f2
+# %% ../nbs/15_information.ipynb #d0035ce6
 def design(
     table:pd.DataFrame, # (n, p)
     *,
     schema:Schema|None=None, # what the columns hold; None: inferred
-    ranks:bool=True, # numbers as normal scores; False: as they are, standardised
+    ranks:bool=True, # numbers as normal scores unless they are normal already; False: as they are, standardised
     gaps:bool=True, # mark missing values by a column of their own
 ) -> Design: # its matrix has no NaN
     "Encode a mixed table: numbers one column, categories one per level with at least five rows (50 at most), gaps one. Raises `CohortError`."
@@ -124,7 +124,7 @@ def _fill_block(made:Design, j:int, values:np.ndarray, place:slice, ranks:bool) 
     "Write the block of column j."
     known, size = made.known[:, j], place.stop - place.start
     if made.kinds[j] in ("continuous", "ordinal"):
-        scores = normal_scores(values.astype(float)) if ranks else values
+        scores = normal_scores(values.astype(float)) if ranks and not _is_normal(values[known]) else values
         _fill(made, place.start, np.where(known, scores, 0), known, unit=True)
     elif size == 1:
         _fill(made, place.start, made.codes[:, j] == made.levels[j] - 1, known)
@@ -132,6 +132,14 @@ def _fill_block(made:Design, j:int, values:np.ndarray, place:slice, ranks:bool) 
         times = np.bincount(made.codes[known, j], minlength=made.levels[j])
         for at, level in enumerate(np.sort(np.argsort(-times, kind="stable")[:size])):
             _fill(made, place.start + at, made.codes[:, j] == level, known)
+
+def _is_normal(data:np.ndarray) -> bool:
+    "Whether skewness and kurtosis are those of a normal sample (Jarque & Bera 1980, p > 0.001): then ranks would only add noise."
+    x = data.astype(float) - data.mean() if len(data) else data
+    if len(x) < 50 or x.std() < 1e-9:
+        return False
+    skew, kurtosis = (x ** 3).mean() / x.std() ** 3, (x ** 4).mean() / x.std() ** 4 - 3
+    return bool(len(x) * (skew ** 2 / 6 + kurtosis ** 2 / 24) < 13.8)
 
 def _fill(made:Design, at:int, values:np.ndarray, known:np.ndarray, unit:bool=False) -> None:
     "Standardise over the known rows and write one column of the matrix."
@@ -312,59 +320,68 @@ def unexplained(
         mix[:, block] = inverse[:, block] @ np.linalg.pinv(inverse[np.ix_(block, block)], hermitian=True)
     return mix.astype(np.float32)
 
-# %% ../nbs/15_information.ipynb #af06f661
+# %% ../nbs/15_information.ipynb #2ac62c7e
 def fill_gaps(
     d:Design, # from `design`
     *,
-    rounds:int=5, # of prediction
-    most:int=10_000, # rows to learn from, or five a column if that is more
-) -> tuple[np.ndarray, np.ndarray]: # (n, q) the matrix, gaps filled; (q,) variance that filling left out
-    "Fill gaps by what the other columns predict, again and again: the mean step of the EM algorithm (Dempster, Laird & Rubin 1977)."
-    lost, gapped = np.zeros(d.matrix.shape[1]), np.flatnonzero(~d.gap & (~d.known).any(0)[d.owner])
-    if len(gapped) == 0:
+    rounds:int=8, # of estimation
+    most:int=5000, # rows to learn from, or three a column if that is more
+) -> tuple[np.ndarray, np.ndarray]: # (n, q) the matrix, gaps filled; (q, q) second moments that filling left out
+    "Fill each row's gaps by their expectation given the rest of the row: the EM algorithm for Gaussians (Dempster, Laird & Rubin 1977)."
+    q, gapped = d.matrix.shape[1], (~d.known).any(0)[d.owner] & ~d.gap
+    lost = np.zeros((q, q))
+    if not gapped.any():
         return d.matrix, lost
-    some = slice(None, None, max(1, len(d.matrix) // max(most, 5 * len(lost))))
-    x, hole = d.matrix[some].copy(), ~d.known[some][:, d.owner[gapped]]
-    missing = hole.mean(0)
+    some = slice(None, None, max(1, len(d.matrix) // max(most, 3 * q)))
+    x, hole = d.matrix[some].astype(float), ~d.known[some][:, d.owner] & gapped
     for _ in range(rounds):
-        mix = unexplained(gram_matrix(x) + np.diag(lost), d.owner, ridge=1e-4)[:, gapped]
-        _refill(x, hole, gapped, mix)
-        lost[gapped] = missing * np.einsum("ij,ij->j", mix, gram_matrix(x) @ mix).clip(0) / np.maximum(1 - missing, 1e-3)
-    x = d.matrix.copy()
-    for rows in row_chunks(len(x), 4096):
-        _refill(x[rows], ~d.known[rows][:, d.owner[gapped]], gapped, mix, rounds=3)
-    return x, lost
+        precision = np.linalg.inv(gram_matrix(x) + lost + 1e-6 * np.eye(q))
+        lost = _fill_rows(x, hole, precision, np.zeros((q, q))) / len(x)
+    made = d.matrix.copy()
+    for rows in row_chunks(len(made), 4096):
+        part = made[rows].astype(float)
+        _fill_rows(part, ~d.known[rows][:, d.owner] & gapped, precision)
+        made[rows] = part
+    return made, lost
 
-def _refill(x:np.ndarray, hole:np.ndarray, columns:np.ndarray, mix:np.ndarray, rounds:int=1) -> None:
-    "Replace what stands in the holes by its prediction, in place."
-    for _ in range(rounds):
-        part = x[:, columns]
-        x[:, columns] = np.where(hole, part - x @ mix, part)
+def _fill_rows(x:np.ndarray, hole:np.ndarray, precision:np.ndarray, lost:np.ndarray|None=None) -> np.ndarray|None:
+    "Put conditional means into the holes, in place; add up conditional covariances."
+    x[hole] = 0
+    pull, size = -(x @ precision), hole.sum(1)
+    for m in np.unique(size[size > 0]):
+        rows = np.flatnonzero(size == m)
+        for part in (rows[k] for k in row_chunks(len(rows), max(1, 4_000_000 // m ** 2))):
+            at = np.nonzero(hole[part])[1].reshape(len(part), m)
+            block = precision[at[:, :, None], at[:, None, :]]
+            x[part[:, None], at] = np.linalg.solve(block, pull[part[:, None], at][..., None])[..., 0]
+            if lost is not None:
+                np.add.at(lost, (at[:, :, None], at[:, None, :]), np.linalg.inv(block))
+    return lost
 
-# %% ../nbs/15_information.ipynb #fc38b444
+# %% ../nbs/15_information.ipynb #2e2f80c1
 def variance_inflation(
     table:pd.DataFrame, # (n, p)
     *,
     schema:Schema|None=None, # what the columns hold; None: inferred
 ) -> tuple[pd.Series, float]: # factor of each column; condition number of the standardised table
     "Variance inflation; for categories the generalised factor to the power 1/df (Fox & Monette 1992, JASA). Infinite for exact copies."
-    d = design(table.iloc[::max(1, len(table) // max(10_000, 5 * table.shape[1]))], schema=schema, ranks=False, gaps=False)
+    d = design(table.iloc[::max(1, len(table) // max(10_000, 3 * table.shape[1]))], schema=schema, ranks=False, gaps=False)
     x, lost = fill_gaps(d)
     use = _without_last_level(d)
-    gram, owner = gram_matrix(x[:, use]) + np.diag(lost[use]), d.owner[use]
+    gram, owner = gram_matrix(x[:, use]) + lost[np.ix_(use, use)], d.owner[use]
     mean = x[:, use].mean(0, dtype=float)
     gram -= np.outer(mean, mean)
     scale = np.sqrt(np.diag(gram))
     r = gram / np.outer(scale, scale)
     values, vectors = np.linalg.eigh(r)
-    values = np.maximum(values, 1e-12)
+    values = np.maximum(values, 1e-9)
     inverse = (vectors / values) @ vectors.T
     made = pd.Series(np.nan, list(d.columns), name="vif")
     for j, rows in pd.Series(np.arange(len(owner))).groupby(owner).indices.items():
         block = np.ix_(rows, rows)
         made.iloc[j] = max(1.0, np.exp((np.linalg.slogdet(r[block])[1] + np.linalg.slogdet(inverse[block])[1]) / len(rows)))
-    made[made > 1e6] = np.inf
-    return made, float(np.sqrt(values[-1] / values[0])) if values[0] > 1e-8 else np.inf
+    made[made > 1e5] = np.inf
+    return made, float(np.sqrt(values[-1] / values[0])) if values[0] > 1e-7 else np.inf
 
 def _without_last_level(d:Design) -> np.ndarray:
     "Columns of the matrix, constants and one level of each category left out."
@@ -870,7 +887,7 @@ def _likely_directions(z:np.ndarray, x:np.ndarray, rest:np.ndarray, rows:np.ndar
         return x @ curved_directions(x[rows], rest[rows], 1), True
     return z[:, np.argsort(-axes)[:max(1, min(12, int((axes > 3.5).sum())))]], False
 
-# %% ../nbs/15_information.ipynb #c56de35c
+# %% ../nbs/15_information.ipynb #97f0a588
 def _number_gain(y:np.ndarray, guess:np.ndarray, bent:np.ndarray) -> tuple[float, float]:
     "Nats that the second prediction adds, by nearest neighbours in the plane of value and prediction, and their standard error."
     y = normal_scores(y, seed=0)
@@ -880,8 +897,9 @@ def _number_gain(y:np.ndarray, guess:np.ndarray, bent:np.ndarray) -> tuple[float
 
 def _level_gain(codes:np.ndarray, unseen:np.ndarray, bent:np.ndarray) -> tuple[float, float]:
     "The same for levels."
-    both = np.hstack([unseen, bent, bent ** 2])
-    pull = _log_chance(codes, both, both)[0] - _log_chance(codes, unseen, unseen)[0]
+    base = np.hstack([unseen, unseen ** 2])
+    both = np.hstack([base, bent, bent ** 2])
+    pull = _log_chance(codes, both, both)[0] - _log_chance(codes, base, base)[0]
     return pull.mean() - bent.shape[1] * 2 * codes.max() / (2 * len(codes)), np.sqrt(pull.var() / len(codes))
 
 # %% ../nbs/15_information.ipynb #16011f74
@@ -894,7 +912,7 @@ def _logistic_scores(x:np.ndarray, codes:np.ndarray, fold:np.ndarray) -> tuple[n
             unseen[fold == k] = fit(fold != k).decision_function(x[fold == k])
     return fit(slice(None)).decision_function(x)[:, None], unseen[:, None]
 
-# %% ../nbs/15_information.ipynb #09148f55
+# %% ../nbs/15_information.ipynb #29ab9e81
 @dataclass(frozen=True, eq=False)
 class Reading:
     "An embedding, and linear predictions of every block from it: what all further questions share."
@@ -917,6 +935,11 @@ class Reading:
         plain, levels = np.zeros(d.matrix.shape, np.float32), np.flatnonzero(d.levels[d.owner] > 0)
         plain[:, levels] = read_out(z, d.matrix[:, levels], known[:, levels], fold, plain=True)
         return cls(d, z, fold, read_out(z, d.matrix, known, fold), plain, fitted, x)
+
+    def guess(self, rows:np.ndarray, columns:Any=slice(None)) -> np.ndarray:
+        "Cross-fitted predictions: least squares of levels, whose scores must share one scale, ridge of numbers or where rows are few; (rows, columns)."
+        plain = (self.d.levels[self.d.owner] > 0) & (self.x.shape[1] < 0.3 * len(self.z))
+        return np.where(plain[columns], self.plain[rows][:, columns], self.unseen[rows][:, columns]).astype(float)
 
     def linear(self, j:int) -> dict: # value, error, bound, predictors, rows
         "Information of column j by linear models."
@@ -941,22 +964,23 @@ def _compact(codes:np.ndarray) -> np.ndarray:
     "Levels numbered without holes."
     return np.unique(codes, return_inverse=True)[1]
 
-# %% ../nbs/15_information.ipynb #0901d59f
+# %% ../nbs/15_information.ipynb #b0645c1a
 def _curvature_of(reading:Reading, most:int=6000) -> np.ndarray:
     "Largest z-score of curvature of every column, (p,)."
     d = reading.d
     rows = _sample(np.ones(len(reading.z), bool), most, 0)
     known = d.known[rows][:, d.owner]
-    rest = np.where(known, d.matrix[rows] - reading.unseen[rows], 0).astype(float)
+    guess = reading.guess(rows)
+    rest = np.where(known, d.matrix[rows] - guess, 0)
     for at in np.flatnonzero(d.levels[d.owner] > 0):  # the step from a line to levels is no curvature of the image
-        rest[known[:, at], at] = _straightened(d.matrix[rows, at][known[:, at]], reading.unseen[rows, at][known[:, at]])
-    found = curvature(_unit(reading.z[rows]), reading.x[rows].astype(float), rest, reading.unseen[rows].astype(float))
+        rest[known[:, at], at] = _straightened(d.matrix[rows, at][known[:, at]], guess[known[:, at]][:, d.owner == d.owner[at]])
+    found = curvature(_unit(reading.z[rows]), reading.x[rows].astype(float), rest, guess)
     return np.maximum.reduceat(np.where(d.spread > 0, found, -9), np.searchsorted(d.owner, np.arange(len(d.columns))))
 
 def _straightened(y:np.ndarray, guess:np.ndarray) -> np.ndarray:
-    "What a cubic of the guess leaves of `y`."
-    said = np.clip(_unit(guess[:, None].astype(float)), -4, 4)
-    powers = np.hstack([np.ones_like(said), said, said ** 2, said ** 3])
+    "What cubics of the guesses leave of `y`."
+    said = np.clip(_unit(guess.astype(float)), -4, 4)
+    powers = np.hstack([np.ones((len(y), 1)), said, said ** 2, said ** 3])
     return y - powers @ np.linalg.lstsq(powers, y.astype(float), rcond=None)[0]
 
 def _gain(reading:Reading, j:int, *, most:int=5000, seed:int=0) -> tuple[float, float, bool]:
@@ -964,7 +988,7 @@ def _gain(reading:Reading, j:int, *, most:int=5000, seed:int=0) -> tuple[float, 
     d = reading.d
     rows, use = _sample(d.known[:, j], most, seed), np.flatnonzero((d.owner == j) & (d.spread > 0))
     z, x, fold = _unit(reading.z[rows]), reading.x[rows].astype(float), reading.fold[rows]
-    guess = reading.unseen[rows][:, use].astype(float)
+    guess = reading.guess(rows, use)
     rest = d.matrix[rows][:, use] - guess
     likely = np.argsort(-curvature(z, x, rest, guess), kind="stable")[:2] if len(use) > 2 else range(len(use))
     parts = [bent_part(z, x, rest[:, m], guess[:, m], fold, seed=seed) for m in likely]
@@ -992,6 +1016,7 @@ def _doubts(reading:Reading, j:int, part:dict, value:float, unchecked:bool, hidd
     if d.levels[j] > 1:
         few = np.bincount(d.codes[d.known[:, j], j]).min()
         said += [f"a level with fewer than 20 rows"] if few < 20 else []
+        said += ["fewer than two rows of a level for each dimension: probably too low"] if 20 <= few < 2 * r and not said else []
         said += ["many levels for so few rows: uncertain"] if (d.levels[j] - 1) * r > 0.5 * n and d.kinds[j] == "categorical" else []
         said += ["saturated: nearly all of its entropy"] if value > 0.95 * _entropy(d.codes[d.known[:, j], j]) else []
     elif value > 2.3:
@@ -1133,7 +1158,7 @@ def _auc_influence(case:np.ndarray, score:np.ndarray) -> tuple[float, np.ndarray
     place = np.where(case, (ranks - own) / n, 1 - (ranks - own) / m)
     return value, (place - value) * np.where(case, (m + n) / m, (m + n) / n)
 
-# %% ../nbs/15_information.ipynb #9327b1d6
+# %% ../nbs/15_information.ipynb #e0935528
 def residuals(
     d:Design, # from `design`, without marks of gaps
     *,
@@ -1142,7 +1167,7 @@ def residuals(
     "What is left of each column after linear regression on all others."
     who = np.arange(len(d.columns)) if clusters is None else clusters.reindex(list(d.columns)).to_numpy()
     x, lost = fill_gaps(d)
-    mix = unexplained(gram_matrix(x) + np.diag(lost), who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
+    mix = unexplained(gram_matrix(x) + lost, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
     known = d.known[:, d.owner]
     left = x @ mix
     left = np.where(known, left - (left * known).sum(0) / np.maximum(known.sum(0), 1), 0).astype(np.float32)
@@ -1223,7 +1248,7 @@ def _counted_condition(x:pd.Series, y:pd.Series, rest:pd.DataFrame) -> Nats:
     reach = np.sqrt(((share * [(p.high - p.low) / 2 for p, _ in parts]) ** 2).sum())
     return Nats(max(value, 0), max(value - reach, 0), max(value + reach, 0), {}, next((p.warning for p, _ in parts if p.warning), ""))
 
-# %% ../nbs/15_information.ipynb #2c812265
+# %% ../nbs/15_information.ipynb #5a82db1a
 def interaction_information(
     x:Any, # a column, (n,)
     y:Any, # a second one, (n,)
@@ -1232,14 +1257,23 @@ def interaction_information(
     kinds:tuple[str, str]|None=None, # of x and y; None: inferred
     seed:int=0, # of folds and trees
 ) -> Nats: # nats; positive: together they tell more (synergy); negative: they repeat each other (redundancy)
-    "I(x; y | z) − I(x; y) (McGill 1954, Psychometrika), over rows complete in all three."
-    x, y, z = (pd.Series(v).reset_index(drop=True) for v in (x, y, z))
-    keep = x.notna() & y.notna() & z.notna()
-    within = conditional_information(x[keep], y[keep], z[keep], kinds=kinds, seed=seed)
-    alone = mutual_information(x[keep], y[keep], kinds=kinds, seed=seed)
-    reach = np.hypot((within.high - within.low) / 2, (alone.high - alone.low) / 2)
-    value = float(within) - float(alone)
-    return Nats(value, value - reach, value + reach, {"given z": float(within), "alone": float(alone)}, within.warning or alone.warning)
+    "I(x; y | z) − I(x; y) (McGill 1954, Psychometrika), over rows complete in all three. With numbers: what two tell of the third, less what each tells."
+    columns = [pd.Series(v).reset_index(drop=True) for v in (x, y, z)]
+    keep = np.logical_and.reduce([v.notna().to_numpy() for v in columns])
+    columns, kind = [v[keep].reset_index(drop=True) for v in columns], [*_kinds(*columns[:2], kinds), infer_kind(columns[2])]
+    if "continuous" not in kind:
+        parts = {"given z": conditional_information(*columns, kinds=kind[:2]), "alone": mutual_information(*columns[:2], kinds=kind[:2])}
+        signs = (1, -1)
+    else:
+        target = min(range(3), key=lambda i: ("binary", "ordinal", "categorical", "continuous").index(kind[i]))
+        others = [pd.DataFrame({str(i): columns[i] for i in use}) for use in [[i for i in range(3) if i != target], *[[i] for i in range(3) if i != target]]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = [mutual_information_embedding(columns[target], _features(part), kind=kind[target], seed=seed) for part in others]
+        parts, signs = dict(zip(("both", "first", "second"), made)), (1, -1, -1)
+    value = sum(sign * float(part) for sign, part in zip(signs, parts.values()))
+    reach = np.sqrt(sum(((part.high - part.low) / 2) ** 2 for part in parts.values()))
+    return Nats(value, value - reach, value + reach, {name: float(part) for name, part in parts.items()}, next((v.warning for v in parts.values() if v.warning), ""))
 
 # %% ../nbs/15_information.ipynb #e7237fdf
 def describe_column(
