@@ -5,7 +5,7 @@ OUT    ?= study
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup study test slow lab site bench clean
+.PHONY: help setup study test slow browser lab site bench clean
 .DEFAULT_GOAL := help
 
 help:            ## show this list
@@ -31,6 +31,9 @@ test: $(READY)   ## run every notebook from top to bottom (under 10 minutes)
 
 slow: $(READY)   ## the same with the cells marked slow (hours)
 	$(BIN)/python -m pytest -q --flags slow nbs
+
+browser: $(READY) ## drive the annotator in JupyterLab with a headless Chromium, where there is one
+	$(BIN)/python nbs/_tools/browser.py || [ $$? -eq 77 ]
 
 lab: $(READY)    ## explore the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir nbs
