@@ -589,14 +589,14 @@ def gap_table(
     "The gaps of an audit with their tests: `p` of its own, `p_joint` corrected for all gaps in the audit."
     return pd.DataFrame(table.attrs["gaps"])
 
-# %% ../nbs/14_bias.ipynb #e2497532
+# %% ../nbs/14_bias.ipynb #ce2ba949
 def plot_audit(
     table:pd.DataFrame, # of `audit`
     ax:Axes|None=None, # axes to draw on
     *,
     metric:str|None=None, # which; None: the first
 ) -> Axes: # the axes
-    "One metric by group with 95 % intervals; black: everybody; red: groups of a variable whose gap is found."
+    "One metric by group with 95 % intervals; black: everybody; red: the two ends of a gap that is found."
     metric = metric or table.metric.iloc[0]
     part, found = table[table.metric == metric], gap_table(table)
     groups = part[~part.group.astype(str).str.startswith(("worst: ", "gap: ")) & (part.group != "overall")]
@@ -672,7 +672,7 @@ def balanced_metric(
     ill = np.where(keep, y, 0.0)
     return Metric(lambda w: metric(w * independence_weights(w * keep, cells, ill)), metric.few, metric.share)
 
-# %% ../nbs/14_bias.ipynb #6508f40f
+# %% ../nbs/14_bias.ipynb #e5d0b3cf
 RARE = 20  # levels with fewer rows can't be learned
 
 def probe_variable(
@@ -701,8 +701,8 @@ def probe_variable(
 def shortcut_probe(
     z:np.ndarray, # embedding, (n, d)
     groups:Any, # what shouldn't matter: one variable (n,), or a DataFrame; numbers such as age stay numbers
-    *,
     y:Any=None, # the label, two classes, (n,); missing = NaN
+    *,
     subject:Sequence|None=None, # who each row belongs to, (n,)
     draws:int=1000, # resamples
     seed:int=0, # of folds and resampling
@@ -739,7 +739,7 @@ def _judge(table:pd.DataFrame, drawn:pd.DataFrame) -> pd.DataFrame:
         p[rows] = holm(p[rows])
     return table.assign(p=p, found=(p < 0.05) & (far > 0))
 
-# %% ../nbs/14_bias.ipynb #6508f40f2
+# %% ../nbs/14_bias.ipynb #e5d0b3cf2
 RARE = 20  # levels with fewer rows can't be learned
 
 def probe_variable(
@@ -768,8 +768,8 @@ def probe_variable(
 def shortcut_probe(
     z:np.ndarray, # embedding, (n, d)
     groups:Any, # what shouldn't matter: one variable (n,), or a DataFrame; numbers such as age stay numbers
-    *,
     y:Any=None, # the label, two classes, (n,); missing = NaN
+    *,
     subject:Sequence|None=None, # who each row belongs to, (n,)
     draws:int=1000, # resamples
     seed:int=0, # of folds and resampling
@@ -1091,7 +1091,7 @@ def train_head(
         return fit_dro(sample.z, target, sample.groups, strength=strength)
     return fit_head(sample.z, target, row_weights(how, sample.groups, target), strength=strength)
 
-# %% ../nbs/14_bias.ipynb #55e26be1
+# %% ../nbs/14_bias.ipynb #e3f0baeb
 @dataclass(frozen=True, eq=False)
 class Mitigated:
     "A trained head, and a rule that turns its scores into decisions."
@@ -1128,8 +1128,8 @@ class Mitigated:
 def mitigate(
     z:Any, # embedding (n, d); or an out-of-sample score (n,), of which only thresholds may change
     y:Any, # two classes, (n,)
-    *,
     groups:Any, # one variable, or several to be joined, n rows
+    *,
     method:str="reweigh", # one of `METHODS`, or a way to train and a way to decide joined by "+"
     audited:Any=None, # an expert's labels of a random sample of each group, NaN elsewhere, (n,)
     share:float|None=None, # of people to flag; None: as many as are labelled ill
@@ -1162,7 +1162,7 @@ def make_rule(
         return {g: [(threshold_at(score, share=share), 1.0)] for g in np.unique(groups)}
     return (equal_tpr_rule if rule == "equal_tpr" else equal_odds_rule)(score, target, groups, share)
 
-# %% ../nbs/14_bias.ipynb #89723623
+# %% ../nbs/14_bias.ipynb #561e5169
 def judge(
     made:Mitigated, # of `mitigate`
     test:Sample, # people it hasn't seen, best with clean labels
@@ -1194,7 +1194,7 @@ def compare_mitigations(
 ) -> pd.DataFrame: # method, measure, value, low, high, change, change_low, change_high
     "Worst group, gap and cost of each method. Intervals: over worlds (Student's t), or over test people if there is one world."
     worlds = [worlds] if isinstance(worlds[0], Sample) else list(worlds)
-    found = [{m: judge(mitigate(train.z, train.y, groups=train.groups, method=m, audited=train.audited, share=share, seed=seed), test, metric=metric)
+    found = [{m: judge(mitigate(train.z, train.y, train.groups, method=m, audited=train.audited, share=share, seed=seed), test, metric=metric)
               for m in methods} for train, test in worlds]
     if len(worlds) == 1:
         return _one_world(found[0], methods, len(worlds[0][1].y), seed)
@@ -1214,27 +1214,29 @@ def _one_world(found:Mapping, methods:Sequence[str], n:int, seed:int) -> pd.Data
     table = pd.concat([parts[0], parts[1].set_axis(["change", "change_low", "change_high"], axis=1)], axis=1)
     return table.rename_axis(["method", "measure"]).reset_index()
 
-# %% ../nbs/14_bias.ipynb #15dfd7f4
+# %% ../nbs/14_bias.ipynb #c6693186
 def plot_mitigations(
     table:pd.DataFrame, # of `compare_mitigations`
     ax:Axes|None=None, # axes to draw on
     *,
-    gain:str="worst tpr", # measure on the horizontal axis
-    cost:str="accuracy", # measure on the vertical axis
+    gain:str="worst tpr", # measure that is to rise
+    cost:str="accuracy", # measure that may pay for it
 ) -> Axes: # the axes
-    "What each method does to the worst group, and what everybody pays, as paired changes with 95 % intervals."
-    ax = new_ax(ax, figsize=(6.4, 4.0))
-    parts = {m: table[table.measure == m].set_index("method").iloc[1:] for m in (gain, cost)}
-    ax.axhline(0, color=COLORS["truth"], lw=1)
+    "What each method does to the worst group (green), and to everybody (orange): paired changes with 95 % intervals; filled if they leave 0 out."
+    first, methods = table.method.iloc[0], list(dict.fromkeys(table.method))[1:]
+    ax = new_ax(ax, figsize=(6, 0.9 + 0.42 * len(methods)))
+    rows = table.set_index(["measure", "method"])
+    for shift, measure, color in ((-0.14, gain, COLORS["joint"]), (0.14, cost, COLORS["table"])):
+        for place, method in enumerate(methods):
+            row = rows.loc[(measure, method)]
+            clear = row.change_low > 0 or row.change_high < 0
+            ax.plot([row.change_low, row.change_high], [place + shift] * 2, color=color, lw=1.5)
+            ax.plot(row.change, place + shift, "o", color=color, mfc=color if clear else "white", ms=5, label=measure if place == 0 else None)
     ax.axvline(0, color=COLORS["truth"], lw=1)
-    for method, x in parts[gain].iterrows():
-        y = parts[cost].loc[method]
-        color = COLORS["joint"] if x.change_low > 0 else COLORS["doubt"] if x.change_high < 0 else COLORS["context"]
-        ax.errorbar(x.change, y.change, xerr=[[x.change - x.change_low], [x.change_high - x.change]], yerr=[[y.change - y.change_low], [y.change_high - y.change]],
-                    fmt="o", color=color, ms=5, lw=1)
-        ax.annotate(method, (x.change, y.change), xytext=(5, 5), textcoords="offset points", fontsize=8)
-    best = parts[gain].change.idxmax()
-    helped = parts[gain].change_low[best] > 0
-    ax.set(xlabel=f"change of {gain}, 95 % interval", ylabel=f"change of {cost}, 95 % interval",
-           title=f"{best} lifts the worst group most: {parts[gain].change[best]:+.2f}" if helped else "no method lifts the worst group for certain")
+    best = max(methods, key=lambda m: rows.change[gain, m])
+    helped = rows.change_low[gain, best] > 0
+    ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5), xlabel=f"change against {first}, 95 % interval",
+           title=f"{best} lifts the worst group most: {rows.change[gain, best]:+.2f}" if helped else "no method lifts the worst group for certain")
+    ax.grid(False, axis="y")
+    ax.legend(loc="best")
     return ax
