@@ -1305,7 +1305,7 @@ def _differential_entropy(data:np.ndarray) -> float:
     with np.errstate(divide="ignore"):
         return float(differential_entropy(data))
 
-# %% ../nbs/15_information.ipynb #adf7e4f7
+# %% ../nbs/15_information.ipynb #e7b0aff6
 def column_report(
     table:pd.DataFrame, # (n, p)
     *,
@@ -1321,11 +1321,12 @@ def column_report(
     schema = _schema_of(table, schema)
     made = pd.DataFrame({name: {"kind": schema[name].kind, **describe_column(table[name], schema[name].kind)} for name in schema}).T
     made = made.astype({"n": int, "missing": float, "levels": int, "entropy": float})
-    found = collinearity(table, schema=schema, threshold=threshold)
+    encoded = design(table, schema=schema, gaps=False)
+    found = collinearity(table, schema=schema, threshold=threshold, matrix=dependence_matrix(encoded))
     made = made.assign(cluster=found.clusters, representative=np.isin(made.index, found.representatives), vif=found.vif)
     made["warning"] = [_complaints(made.loc[name], table[name]) for name in made.index]
     if embedding is not None:
-        made = _embedding_columns(made, table, schema, check_embedding(embedding, "embedding", like=len(table)), subject, flexible, seed)
+        made = _embedding_columns(made, encoded, check_embedding(embedding, "embedding", like=len(table)), subject, flexible, seed)
     if y is not None:
         made = made.join(_task_columns(table, y, schema, seed))
     made["warning"] = made.pop("warning")
@@ -1341,9 +1342,9 @@ def _complaints(row:pd.Series, values:pd.Series) -> str:
         return "constant"
     return f"{row.missing:.0%} missing" if row.missing > 0.5 else ""
 
-def _embedding_columns(made:pd.DataFrame, table:pd.DataFrame, schema:Schema, z:np.ndarray, subject:Any, flexible:int, seed:int) -> pd.DataFrame:
+def _embedding_columns(made:pd.DataFrame, d:Design, z:np.ndarray, subject:Any, flexible:int, seed:int) -> pd.DataFrame:
     "Visibility, information and uniqueness, each with its interval; doubts about the information."
-    d, (fold, subject) = design(table, schema=schema, gaps=False), _folds(len(z), subject, 5, seed)
+    fold, subject = _folds(len(z), subject, 5, seed)
     reading = Reading.of(d, z, fold)
     seen = _visibility(d, d.matrix, reading.unseen, subject).drop(columns="n")
     told, own = _information(reading, flexible, seed), _uniqueness(d, z, None, fold, subject)
