@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['RECALLS', 'LEAST_SUBSETS', 'unit_rows', 'read_pair', 'mean_metric', 'gap_metric', 'rank_metric', 'Pairwise',
            'pairwise', 'describe_space', 'cka', 'procrustes', 'similarity_matrix', 'plot_cka', 'task_directions',
-           'beside_tasks', 'Space', 'read_space', 'compare_spaces', 'plot_decodability', 'concept_directions',
-           'concept_angles', 'latent_view', 'plot_latent_map', 'epoch_table', 'kept_and_dropped', 'plot_epochs',
-           'within', 'rank_correlation', 'explain_gains', 'plot_gain', 'mediate']
+           'beside_tasks', 'Space', 'read_space', 'Details', 'compare_spaces', 'plot_decodability',
+           'concept_directions', 'concept_angles', 'latent_view', 'plot_latent_map', 'epoch_table', 'kept_and_dropped',
+           'plot_epochs', 'within', 'rank_correlation', 'explain_gains', 'plot_gain', 'mediate']
 
-# %% ../nbs/18_latent.ipynb #756da8c1
+# %% ../nbs/18_latent.ipynb #c88b900f
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -362,8 +362,17 @@ def read_space(
     image, table = model.project(cohort) if len(model.columns) else (embedding, None)
     return Space(embedding, image, table, tuple(model.columns))
 
-# %% ../nbs/18_latent.ipynb #aa199f65
+# %% ../nbs/18_latent.ipynb #00784e40
 LEAST_SUBSETS = 12  # below, nothing can be found on one half and checked on the other
+
+@dataclass(frozen=True, eq=False)
+class Details:
+    "What stands behind the rows of a comparison. Kept whole, because pandas can't join frames that carry bare frames as notes."
+    intervals: pd.DataFrame # model, property, value, low, high, note
+    decodability: pd.DataFrame # model, column, value, low, high, n, auc, auc_low, auc_high
+    cka: pd.DataFrame|None = None # (m, m) debiased, of the embeddings
+    procrustes: pd.DataFrame|None = None # (m, m)
+    explained: pd.DataFrame|None = None # from `explain_gains`
 
 def compare_spaces(
     models:Mapping[str, Any], # name -> `Model`, or (z_image, z_table)
@@ -374,7 +383,7 @@ def compare_spaces(
     similarity:bool=True, # compare all pairs too
     most:int=2000, # rows compared with one another
     seed:int=0, # of draws, folds, bootstrap
-) -> pd.DataFrame: # one row a model: its properties, and its gains; .attrs: intervals, decodability, cka, procrustes, explained
+) -> pd.DataFrame: # one row a model: its properties, and its gains; .attrs["details"]: `Details`
     "Put the spaces of many models side by side, on the same people. Raises `CohortError`."
     table, labels = getattr(cohort, "table", cohort), getattr(cohort, "labels", None) if labels is None else labels
     targets = _mediators(table, labels, seed)
@@ -386,11 +395,10 @@ def compare_spaces(
         rows[name] = long[name].set_index("property").value.to_dict() | _summaries(space, told[name], targets, seed)
         kept[name] = space.embedding.astype(np.float32) if similarity else None
     made = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-    made.attrs = {"intervals": pd.concat(long, names=["model"]).reset_index(level=0).reset_index(drop=True),
-                  "decodability": pd.concat(told, names=["model"]).reset_index()}
-    if similarity:
-        made.attrs |= {measure: similarity_matrix(kept, measure=measure) for measure in ("cka", "procrustes")}
-    return made if gains is None else _join_gains(made, gains, seed)
+    matrices = {measure: similarity_matrix(kept, measure=measure) for measure in ("cka", "procrustes")} if similarity else {}
+    details = Details(pd.concat(long, names=["model"]).reset_index(level=0).reset_index(drop=True),
+                      pd.concat(told, names=["model"]).reset_index(), **matrices)
+    return _join_gains(made, gains, details, seed)
 
 def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, seed:int) -> dict[str, pd.DataFrame]:
     "What the table says of the tasks, and what else it says."
@@ -410,20 +418,23 @@ def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], 
         made |= {"decodability_taught": seen[inside].mean(), "decodability_untaught": seen[~inside].mean()}
     return made | {name: visibility(frame, space.embedding, seed=seed).value.clip(lower=0).mean() for name, frame in targets.items()}
 
-def _join_gains(made:pd.DataFrame, gains:pd.Series|pd.DataFrame, seed:int) -> pd.DataFrame:
+def _join_gains(made:pd.DataFrame, gains:pd.Series|pd.DataFrame|None, details:Details, seed:int) -> pd.DataFrame:
     "Add gains and, with enough models, what explains their mean."
-    gains = gains.rename(gains.name or "gain").to_frame() if isinstance(gains, pd.Series) else gains
-    lacking = [name for name in made.index if name not in gains.index]
-    if lacking:
-        raise CohortError(f"gains lack {len(lacking)} of the {len(made)} models: {', '.join(map(str, lacking[:5]))}")
-    gains, attrs = gains.loc[made.index], made.attrs
-    joined = made.join(gains.add_prefix("gain_") if gains.shape[1] > 1 else gains.set_axis(["gain"], axis=1))
-    joined.attrs = attrs | ({"explained": explain_gains(made, gains.mean(axis=1), seed=seed)} if len(made) >= LEAST_SUBSETS else {})
-    return joined
+    if gains is not None:
+        gains = gains.to_frame("gain") if isinstance(gains, pd.Series) else gains.add_prefix("gain_")
+        lacking = [name for name in made.index if name not in gains.index]
+        if lacking:
+            raise CohortError(f"gains lack {len(lacking)} of the {len(made)} models: {', '.join(map(str, lacking[:5]))}")
+        gains = gains.loc[made.index]
+        if len(made) >= LEAST_SUBSETS:
+            details = replace(details, explained=explain_gains(made, gains.mean(axis=1), seed=seed))
+        made = made.join(gains)
+    made.attrs = {"details": details}
+    return made
 
-# %% ../nbs/18_latent.ipynb #1377cdf3
+# %% ../nbs/18_latent.ipynb #8fdcb3b6
 def plot_decodability(
-    decodability:pd.DataFrame, # model, column, value, low, high, as in `compare_spaces(...).attrs["decodability"]`
+    decodability:pd.DataFrame, # model, column, value, low, high, as in `compare_spaces(...).attrs["details"].decodability`
     *,
     columns:Sequence[str]|None=None, # which; None: the eight that differ most
     colors:Mapping[str, str]|None=None, # column -> colour
@@ -662,7 +673,7 @@ def rank_correlation(
     p = 2 * stats.t.sf(abs(inside) * np.sqrt((n - 2) / (1 - inside ** 2)), n - 2)
     return pd.Series({"value": rho, "low": np.tanh(np.arctanh(inside) - reach), "high": np.tanh(np.arctanh(inside) + reach), "p": p, "n": len(a)})
 
-# %% ../nbs/18_latent.ipynb #e5b8e810
+# %% ../nbs/18_latent.ipynb #9f7dce5f
 def explain_gains(
     properties:pd.DataFrame, # (subsets, properties)
     gains:pd.Series, # downstream gain of each subset, same index
@@ -671,7 +682,7 @@ def explain_gains(
     group:pd.Series|None=None, # world of each subset: subsets are compared within it
     most:int=3, # properties that may go on to the check
     seed:int=0, # of the split
-) -> pd.DataFrame: # index: property; found, found_low, found_high, found_p, checked, low, high, p, slope, slope_low, slope_high, reported
+) -> pd.DataFrame: # index: property; found, found_low, found_high, found_p, checked, low, high, p, slope, slope_low, slope_high, reported; .attrs["check"]: names of the check
     "Which property of the space goes with the gain: found on some subsets, checked on the others. Raises `CohortError`."
     gains = gains.reindex(properties.index)
     _check_subsets(properties, gains)
@@ -685,8 +696,9 @@ def explain_gains(
     made = made.join(pd.DataFrame(slopes, ["slope", "slope_low", "slope_high"]).T)
     agrees = ((made.low > 0) & (made.found > 0)) | ((made.high < 0) & (made.found < 0))
     made["reported"] = (made.p < 0.05) & agrees
-    made.attrs = {"check": check}
-    return made.astype({"reported": bool}).sort_values(["reported", "found_p"], ascending=[False, True]).rename_axis("property")
+    made = made.astype({"reported": bool}).sort_values(["reported", "found_p"], ascending=[False, True]).rename_axis("property")
+    made.attrs = {"check": list(check.index[check])}
+    return made
 
 def _check_subsets(properties:pd.DataFrame, gains:pd.Series) -> None:
     "Enough subsets, each once."
@@ -715,19 +727,19 @@ def _slope(x:pd.Series, y:pd.Series, group:pd.Series|None) -> np.ndarray:
     reach = stats.t.isf(0.025, free) * np.sqrt(((b - slope * a) ** 2).sum() / free / (a @ a))
     return np.array([slope, slope - reach, slope + reach])
 
-# %% ../nbs/18_latent.ipynb #23bbc886
+# %% ../nbs/18_latent.ipynb #814ece54
 def plot_gain(
     prop:pd.Series, # a property of the space, one number a subset
     gain:pd.Series, # downstream gain of each subset
     *,
     group:pd.Series|None=None, # world of each subset: both axes become differences within it
-    check:pd.Series|None=None, # True for subsets that the property was not found on
+    check:Sequence|None=None, # names of the subsets that the property was not found on, `explain_gains(...).attrs["check"]`
     unit:str="gain in AUC", # of the vertical axis
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "Subsets by property and gain, with a straight line and its 95 % band; filled points are the check."
     known = prop.notna() & gain.notna()
-    check = pd.Series(True, prop.index) if check is None else check.reindex(prop.index)
+    check = pd.Series(True if check is None else prop.index.isin(check), prop.index)
     x, y = ((within(v[known], group).iloc[:, 0] if group is not None else v[known]).to_numpy(float) for v in (prop, gain))
     later, ax = check[known].to_numpy(bool), new_ax(ax, figsize=(5.6, 3.8))
     _draw_line(ax, x[later], y[later])
