@@ -783,21 +783,21 @@ def plot_stability(
            title=f"Half of the people decide alike about {sure:.0%} of the columns")
     return ax
 
-# %% ../nbs/16_selection.ipynb #9ca0002f
+# %% ../nbs/16_selection.ipynb #6532db14
 def task_affinity(
     m:Moments, # with at least two tasks
     *,
     level:float=0.01, # of visibility
 ) -> pd.DataFrame: # rows: tasks a subset was chosen for, and "the others"; columns: tasks; expected AUC above that of all columns
     "How well a subset that was chosen for one task, or for all the others, serves each task."
-    whole, everything = Surrogate.of(m), np.arange(len(m.columns))
-    seen, base, rows = np.flatnonzero(m.visible(level)), Surrogate.of(m)(everything), {}
-    def chosen(weights):
-        part = replace(whole, weights=weights / weights.sum())
-        return seen[exchange(part.mean, seen, _served(part, seen))]
+    whole, tasks, rows = Surrogate.of(m), np.arange(len(m.tasks)), {}
+    base = whole(np.arange(len(m.columns)))
+    def gain(chosen_for:np.ndarray) -> np.ndarray:
+        part = replace(m, tasks=tuple(np.array(m.tasks, object)[chosen_for]), **{f: getattr(m, f)[chosen_for] for f in ("directions", "own", "labelled", "prevalence")})
+        return whole(np.flatnonzero(best_by_surrogate(part, level=level).keep)) - base
     for t, name in enumerate(m.tasks):
-        rows[name] = whole(chosen(np.eye(len(m.tasks))[t])) - base
-    rows["the others"] = [whole(chosen(1 - np.eye(len(m.tasks))[t]))[t] - base[t] for t in range(len(m.tasks))]
+        rows[name] = gain(tasks == t)
+    rows["the others"] = [gain(tasks != t)[t] for t in tasks]
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(m.tasks))
 
 # %% ../nbs/16_selection.ipynb #a4fb16b6
