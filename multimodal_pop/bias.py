@@ -1214,7 +1214,7 @@ def _one_world(found:Mapping, methods:Sequence[str], n:int, seed:int) -> pd.Data
     table = pd.concat([parts[0], parts[1].set_axis(["change", "change_low", "change_high"], axis=1)], axis=1)
     return table.rename_axis(["method", "measure"]).reset_index()
 
-# %% ../nbs/14_bias.ipynb #c6693186
+# %% ../nbs/14_bias.ipynb #7131dc07
 def plot_mitigations(
     table:pd.DataFrame, # of `compare_mitigations`
     ax:Axes|None=None, # axes to draw on
@@ -1235,8 +1235,8 @@ def plot_mitigations(
     ax.axvline(0, color=COLORS["truth"], lw=1)
     best = max(methods, key=lambda m: rows.change[gain, m])
     helped = rows.change_low[gain, best] > 0
-    ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5), xlabel=f"change against {first}, 95 % interval",
+    ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) + 0.4, -0.5), xlabel=f"change against {first}, 95 % interval",
            title=f"{best} lifts the worst group most: {rows.change[gain, best]:+.2f}" if helped else "no method lifts the worst group for certain")
     ax.grid(False, axis="y")
-    ax.legend(loc="best")
+    ax.legend(loc="lower right", ncols=2)
     return ax
