@@ -11,17 +11,18 @@ __all__ = ['METHODS', 'LIMITS', 'STRUCTURES', 'Unit', 'image_space', 'held_still
            'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes', 'choose_layer',
            'make_options', 'explain_images', 'smoothed', 'split_table', 'column_parts', 'hidden_path', 'column_path',
            'table_weights', 'explain_columns', 'Attribution', 'attribute', 'tinted', 'plot_maps', 'plot_columns',
-           'Interaction', 'grid_regions', 'agree', 'interaction', 'plot_interaction', 'rank_similarity', 'edge_maps',
-           'pooled', 'removal_scores', 'removal_curves', 'curve_gain', 'cascade', 'randomised', 'randomised_maps',
-           'peaks', 'pointing_game', 'enrichment', 'moved_pixels', 'true_region', 'judge', 'NoisyImages',
-           'check_method', 'check_attribution', 'plot_checks', 'plot_curves', 'true_response', 'regional_relevance',
-           'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison', 'pair_row',
-           'similarity_table', 'share_table', 'compare_attributions', 'plot_difference', 'patch_places',
+           'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction', 'plot_interaction',
+           'rank_similarity', 'edge_maps', 'pooled', 'removal_scores', 'removal_curves', 'curve_gain', 'cascade',
+           'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment', 'moved_pixels', 'true_region',
+           'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks', 'plot_curves', 'true_response',
+           'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison',
+           'pair_row', 'similarity_table', 'share_table', 'compare_attributions', 'plot_difference', 'patch_places',
            'patch_effects', 'find_shortcut', 'score_spread', 'permutation_gap', 'looks_at']
 
-# %% ../nbs/17_explain.ipynb #7954a967
+# %% ../nbs/17_explain.ipynb #346eac25
 import contextlib
 import copy
+import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +35,14 @@ from captum.attr import GuidedBackprop, GuidedGradCam, LayerAttribution, LayerGr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage, stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
-from .cohort import Cohort, CohortError, CohortWarning, TableTransform, row_chunks
+from .cohort import Cohort, CohortError, CohortWarning, TableTransform, row_chunks, take_rows
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
 from .encoders import ImageEncoder, TableEncoder, TableTransformer
@@ -321,11 +323,13 @@ class Question:
         device = next(self.scored.parameters()).device
         return read_images(self.images, rows, device), tuple(e[rows].to(device) for e in self.extra)
 
-# %% ../nbs/17_explain.ipynb #de377f6e
+# %% ../nbs/17_explain.ipynb #14874b79
 def as_target(
-    target:Any, # `Target`, "table", name of a column or label, class number, or function of the output
+    target:Any, # `Target`, "table", name of a column or label, number of an output, or function of the output
+    model:Any=None, # of a `Predictor`, the name of a label is its own first output
 ) -> Any: # a `Target`, or a function of the output
     "What a short form stands for: \"table\" the own table, another text a concept, a number one output of the network."
+    target = {t.name: t.start for t in getattr(model, "targets", ())}.get(target, target) if isinstance(target, str) else target
     if isinstance(target, str):
         return own_table() if target == "table" else concept(target)
     return (lambda output: output[:, target]) if isinstance(target, (int, np.integer)) else target
@@ -338,9 +342,9 @@ def ask(
     shuffle:int|None=None, # seed of a question without meaning; None = the real one
 ) -> Question: # ready to be explained
     "Fix everything but the image: what belongs to each image is computed once and travels with it."
-    resolved, images = as_target(target), images_of(cohort)
+    resolved, images = as_target(target, model), images_of(cohort)
     if not isinstance(resolved, Target):
-        name = f"output {target}" if isinstance(target, (int, np.integer)) else getattr(target, "__name__", "a function of the output")
+        name = target if isinstance(target, str) else f"output {target}" if isinstance(target, (int, np.integer)) else getattr(target, "__name__", "a function of the output")
         return Question(name, Scored(image_space(model), resolved), images)
     weights, constant = resolved.weigh(model, cohort, shuffle)
     weights = torch.from_numpy(np.broadcast_to(np.asarray(weights, np.float32), (len(images), np.shape(weights)[-1])).copy())
@@ -653,7 +657,7 @@ def column_path(
             break
     return found, error
 
-# %% ../nbs/17_explain.ipynb #6c7a1f26
+# %% ../nbs/17_explain.ipynb #c77454db
 def table_weights(
     model:Model, # with a table encoder
     cohort:Cohort, # n participants
@@ -680,7 +684,7 @@ def explain_columns(
     batch_size:int=64, # participants at a time
 ) -> tuple[pd.DataFrame, np.ndarray]: # (n, p), error (n,); no columns where the target has no table side
     "How much each column of the table moves the same score, compared with the average participant."
-    target, n = as_target(target), len(question.images)
+    target, n = as_target(target, model), len(question.images)
     nothing = pd.DataFrame(index=range(n)), np.full(n, np.nan)
     if not (isinstance(model, Model) and isinstance(target, Target) and isinstance(cohort, Cohort)) or model.table is None or split_table(model.table) is None:
         return nothing
@@ -795,6 +799,85 @@ def plot_columns(
     ax.barh(place, table["mean"], xerr=[table["mean"] - table.low, table.high - table["mean"]], color=COLORS["table"], error_kw={"lw": 1})
     ax.set(yticks=place, xlabel=f"mean size of attribution to {attribution.target}, 95 % interval", title=f"{names[0]} moves the score most")
     ax.set_yticklabels(names, fontsize=8)
+    ax.grid(False, axis="y")
+    return ax
+
+# %% ../nbs/17_explain.ipynb #d88cb16a
+class Explorer:
+    "Pick a participant, a question, a method and a model; see the overlay beside the columns. Only what is looked at is computed, once."
+    def __init__(self,
+        models:Mapping[str, Any], # name -> model
+        cohort:Cohort, # n participants
+        *,
+        targets:Mapping[str, Any]|None=None, # name -> target; None = the own table
+        methods:Sequence[str]=tuple(METHODS), # which can be picked
+        **options:Any, # of the methods
+    ):
+        self.models, self.cohort, self.targets = dict(models), cohort, dict(targets or {"own table": "table"})
+        self.methods, self.options, self.asked, self.drawn = tuple(methods), options, {}, {}
+
+    def ask(self, model:str, target:str) -> tuple[Question, pd.DataFrame]: # the question, and the columns of all participants
+        if (key := (model, target)) not in self.asked:
+            question = ask(self.models[model], self.cohort, self.targets[target])
+            self.asked[key] = question, explain_columns(self.models[model], self.cohort, self.targets[target], question)[0]
+        return self.asked[key]
+
+    def explain(self, row:int, model:str, target:str, method:str) -> Attribution: # of one participant
+        question, columns = self.ask(model, target)
+        one = Question(question.name, question.scored, take_rows(question.images, [row]), tuple(e[[row]] for e in question.extra))
+        maps, error, score = explain_images(one, method=method, **self.options)
+        return Attribution(maps, columns.iloc[[row]], error, np.full(1, np.nan), score, method, question.name)
+
+    def picture(self, row:int, model:str, target:str, method:str) -> bytes: # a PNG
+        "Overlay and columns side by side."
+        key = (row, model, target, method)
+        if key not in self.drawn:
+            found = self.explain(*key)
+            figure = Figure(figsize=(9, 3.2), layout="constrained")
+            left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+            plot_maps(found, take_rows(images_of(self.cohort), [row]), rows=[0], ax=left)
+            left.set_yticklabels([f"row {row}"], fontsize=8)
+            if found.columns.shape[1]:
+                plot_signed(found.columns.iloc[0], ax=right)
+            else:
+                right.set_axis_off()
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=90)
+            self.drawn[key] = buffer.getvalue()
+        return self.drawn[key]
+
+    def widget(self) -> Any: # an ipywidgets box
+        "Four menus and a picture. Raises `ImportError` where ipywidgets is not installed."
+        try:
+            import ipywidgets
+        except ImportError as error:
+            raise ImportError("the explorer needs ipywidgets: pip install ipywidgets, or call .picture") from error
+        choices = {"row": range(len(self.cohort)), "model": self.models, "target": self.targets, "method": self.methods}
+        menus = {name: ipywidgets.Dropdown(options=list(values), description=name) for name, values in choices.items()}
+        image = ipywidgets.Image(format="png")
+        def show(_=None):
+            image.value = self.picture(*(menu.value for menu in menus.values()))
+        for menu in menus.values():
+            menu.observe(show, "value")
+        show()
+        return ipywidgets.VBox([ipywidgets.HBox(list(menus.values())), image])
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+        display(self.widget())
+
+def plot_signed(
+    values:pd.Series, # one number a column
+    *,
+    top:int=10, # how many
+    ax:Axes|None=None, # axes to draw on
+) -> Axes: # the axes
+    "One participant's columns, largest first: orange raises the score, blue lowers it."
+    part = values.reindex(values.abs().nlargest(top).index)[::-1]
+    ax = new_ax(ax, figsize=(4, 3))
+    ax.barh(range(len(part)), part, color=[COLORS["doubt"] if v > 0 else COLORS["image"] for v in part])
+    ax.set(yticks=range(len(part)), xlabel="attribution", title=f"{part.index[-1]} moves it most")
+    ax.set_yticklabels(part.index, fontsize=8)
     ax.grid(False, axis="y")
     return ax
 
@@ -1234,16 +1317,16 @@ def true_response(
         moved[name] = np.mean([np.abs(high.astype(np.float32) - low).mean(1) for low, high in pairs], 0) / 255
     return pd.Series(response), moved
 
-# %% ../nbs/17_explain.ipynb #a3239d73
+# %% ../nbs/17_explain.ipynb #22f36608
 def regional_relevance(
     maps:np.ndarray, # (n, h, w)
     moved:Mapping[str, np.ndarray], # structure -> (n, h, w), from `true_response`
     *,
-    least:float=0.2, # of each image's largest change
-) -> pd.Series: # structure -> relevance where it can change
-    "Sum of the absolute relevance where each structure moves pixels, mean over people."
-    inside = {name: m > least * np.maximum(m.max((1, 2), keepdims=True), 1e-6) for name, m in moved.items()}
-    return pd.Series({name: (np.abs(maps) * mask).sum((1, 2)).mean() for name, mask in inside.items()})
+    per_change:bool=False, # True: divided by how much the pixels change
+) -> pd.Series: # structure -> relevance
+    "Absolute relevance times the change of each pixel, summed, mean over people: what the map leads us to expect of the score."
+    change = pd.Series({name: m.sum((1, 2)).mean() if per_change else 1.0 for name, m in moved.items()})
+    return pd.Series({name: (np.abs(maps) * m).sum((1, 2)).mean() for name, m in moved.items()}) / change.clip(lower=1e-12)
 
 # %% ../nbs/17_explain.ipynb #19038611
 def common_frame(
@@ -1349,7 +1432,7 @@ def share_table(
             rows.append({"group": group, "region": region, "share": share, "low": low, "high": high, "area": mask.mean(), "enrichment": share / max(mask.mean(), 1e-12)})
     return pd.DataFrame(rows)
 
-# %% ../nbs/17_explain.ipynb #8c9abaa9
+# %% ../nbs/17_explain.ipynb #e35a7fda
 def compare_attributions(
     models:Mapping[str, Any], # name -> a model, or a list of models that differ by their seed alone
     cohort:Cohort, # n participants that none of them was trained on
@@ -1395,9 +1478,10 @@ def plot_difference(
     picture = ax.imshow(mean, cmap=LinearSegmentedColormap.from_list("", [COLORS["image"], "#FFFFFF", COLORS["doubt"]]), vmin=-reach, vmax=reach)
     if (p < 0.05).any() and not (p < 0.05).all():
         ax.contour(p < 0.05, [0.5], colors=COLORS["truth"], linewidths=0.8)
-    ax.set(xticks=[], yticks=[], title=f"“{a}” looks elsewhere than “{b}” in {(p < 0.05).mean():.0%} of the pixels")
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(f"“{a}” and “{b}” differ in {(p < 0.05).mean():.0%} of the pixels", fontsize=10)
     ax.grid(False)
-    ax.figure.colorbar(picture, ax=ax, label=f"relevance, mean pixel = 1: more in {a} (red), in {b} (blue)", shrink=0.9)
+    ax.figure.colorbar(picture, ax=ax, label=f"relevance (mean pixel = 1)\nmore in “{b}” · more in “{a}”", shrink=0.9)
     return ax
 
 # %% ../nbs/17_explain.ipynb #60b08d69
