@@ -909,7 +909,7 @@ def subset_key(
     "A short name for a piece of work."
     return f"{stream_key(0, *sorted(columns), '|', *names):x}"
 
-# %% ../nbs/16_selection.ipynb #959fe012
+# %% ../nbs/16_selection.ipynb #2192bc3c
 def train_subset(
     train:Cohort, # who teaches
     test:Cohort, # who is predicted: validation, or fresh people for proof
@@ -929,6 +929,7 @@ def train_subset(
     seconds = time.perf_counter() - start
     table = few_labels(z_train, train.labels, z_test, test.labels, labels=labels, draws=draws,
                        metrics=("auc", "r2"), resamples=2, seed=seed)
+    table = table[table["task"] != "mean"] if "task" in table else table
     names = table["task"] if "task" in table else [next(iter(train.tasks))] * len(table)
     found = {f"{share:g} {task}": value for share, task, value in zip(table.labels, names, table.value)}
     kind = "auc" if (table.metric == "auc").any() else "r2"
