@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PRIOR', 'STRATEGIES', 'REPEATS', 'COMBINE', 'LINES', 'OTHERS', 'Votes', 'read_votes', 'vote_evidence', 'Review',
-           'refresh', 'annotators', 'repool', 'read_noise', 'fuse', 'settle', 'read_strategy', 'expected_gain',
-           'score_rows', 'majority', 'share_order', 'spread_out', 'read_budget', 'pick', 'ask_again', 'in_stages',
-           'rank_for_review', 'Loop', 'simulate_review', 'average_curves', 'answers_needed', 'plot_budget',
+           'refresh', 'annotators', 'repool', 'be_careful', 'read_noise', 'fuse', 'settle', 'read_strategy',
+           'expected_gain', 'score_rows', 'majority', 'share_order', 'spread_out', 'read_budget', 'pick', 'ask_again',
+           'in_stages', 'rank_for_review', 'Loop', 'simulate_review', 'average_curves', 'answers_needed', 'plot_budget',
            'plot_groups_asked', 'remaining_errors', 'fit_evidence', 'EvidenceProbe']
 
-# %% ../nbs/13_annotate.ipynb #51ca3f2a
+# %% ../nbs/13_annotate.ipynb #b4ba3af5
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,7 @@ from .cohort import CohortError
 from .core import COLORS, generator, new_ax
 from .evaluate import check_embedding, interval_over
 from .noise import (NoiseEstimate, _check, _group_matrices, adjusted_margin, centred_log, entropy_adjusted, estimate_noise,
-                                  fit_pool, self_confidence, shrink_groups, unblur)
+                                  fit_pool, noise_matrix, self_confidence, shrink_groups, unblur)
 
 # %% ../nbs/13_annotate.ipynb #7feafd65
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,17 @@ def repool(
         probs[~into] = fit_pool(review.given[into], logs[:, into], evidence[into])(logs[:, ~into])
     return replace(review, probs=probs)
 
-# %% ../nbs/13_annotate.ipynb #7a7d01f1
+# %% ../nbs/13_annotate.ipynb #f2d61bf2
+def be_careful(
+    matrices:np.ndarray, # bounds of P(given | true), (groups, k, k)
+    separability:float, # AUC of the model for true labels, if noise were the largest possible
+) -> np.ndarray: # the same where classes are apart; towards the smallest symmetric noise where they overlap, (groups, k, k)
+    "A start that trusts the given labels where the model can't tell errors from difficulty."
+    even = np.stack([noise_matrix((1 - m.diagonal()).min(), classes=len(m)) for m in matrices])
+    lead = np.stack([(m.diagonal() - np.where(np.eye(len(m)) > 0, 0, m).max(0)).min() for m in matrices]) # over other classes' way to the label
+    keep = (np.clip((np.nan_to_num(separability) - 0.9) / 0.07, 0, 1) * np.clip(lead / 0.2, 0, 1))[:, None, None]
+    return keep * matrices + (1 - keep) * even
+
 def read_noise(
     noise:Any, # NoiseEstimate, a matrix, or group -> matrix (P(given | true))
     names:Sequence, # of the groups; empty without groups
@@ -181,6 +191,7 @@ def read_noise(
     groups, strength = max(len(names), 1), np.inf
     if isinstance(noise, NoiseEstimate):
         stack = np.broadcast_to(_group_matrices(noise, codes, names)[1], (groups, k, k))
+        stack = stack if noise.identifiable else be_careful(stack, noise.separability)
         strength = max(10.0, noise.audited * noise.prior.min()) if noise.identifiable else 1.0
     elif isinstance(noise, Mapping):
         if lacking := [name for name in names if name not in noise]:
