@@ -109,7 +109,7 @@ def measure_labels(
         lines += told
     return {"noise": pd.DataFrame(lines), "worklist": pd.concat(lists, ignore_index=True)}
 
-# %% ../nbs/19_chapters.ipynb #3eebb9be
+# %% ../nbs/19_chapters.ipynb #80ae29a5
 def plot_noise(
     table:pd.DataFrame, # of `measure_labels`, "noise"
     ax:Axes|None=None, # where to draw
@@ -139,7 +139,8 @@ def noise_sentences(
                     f"{readable(row.task)}: between {limits} of the labels are wrong. Labels and predictions alone can't say more; an expert's labels for {row.audit_rows} random rows would measure it to within five points.")
     tests = parts.drop_duplicates(["task", "group"]).dropna(subset="p_gap")
     apart = tests[tests.p_gap * max(1, len(tests)) < 0.05]
-    said += [f"{readable(row.task)}: the noise differs by {readable(row.group)} (p = {row.p_gap:.2g}; {len(tests)} such tests were made)." for row in apart.itertuples()]
+    said += [f"{readable(row.task)}: the noise {'differs' if row.identifiable else 'seems to differ'} by {readable(row.group)} (p = {row.p_gap:.2g}; {len(tests)} such tests were made)."
+             + ("" if row.identifiable else " Without an audit that may be difficulty, not noise.") for row in apart.itertuples()]
     return said + ([f"No difference in noise between groups was shown in {len(tests)} tests."] if len(tests) and not len(apart) else [])
 
 def chapter_noise(
@@ -153,7 +154,7 @@ def chapter_noise(
                          n=table.n.map(suppress_small), audited=table.audited.map(suppress_small), limits=[f"{a:.1%} to {b:.1%}" for a, b in zip(table.low, table.high)],
                          rate=[f"{r:.1%}" if known else "not measured" for r, known in zip(table.rate, table.identifiable)])
     return Chapter("How wrong are the labels, and for whom?", [noise_sentences(table),
-        draw(plot_noise, table, alt="Forest plot of the share of wrong labels, by task and group.",
+        draw(plot_noise, table if len(table) <= 24 else table[table.group == ""], alt="Forest plot of the share of wrong labels, by task and group.",
              caption="Training participants. Dots with lines: measured on a random audit, 95 % intervals. Grey lines: bounds, which hold whatever the noise is."),
         Table(shown[["task", "group", "n", "audited", "rate", "limits"]].rename(columns={"n": "labels", "rate": "wrong", "limits": "95 % interval, or bounds"}), "Label noise by task and group.", folded=len(shown) > 12)])
 
