@@ -12,7 +12,7 @@ __all__ = ['STRENGTHS', 'normal_scores', 'Design', 'design', 'cramers_v', 'corre
            'residuals', 'uniqueness', 'conditional_information', 'interaction_information', 'describe_column',
            'column_report', 'plot_visibility_redundancy', 'plot_information_plane']
 
-# %% ../nbs/15_information.ipynb #d4c5bb43
+# %% ../nbs/15_information.ipynb #a99d31a5
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import squareform
 from scipy.stats import differential_entropy, rankdata
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from .cohort import CohortError, Schema, TableTransform, assign_parts, infer_kind, infer_schema, row_chunks
@@ -54,7 +55,7 @@ def normal_scores(
     out[there] = (scores - scores.mean()) / scores.std()
     return out
 
-# %% ../nbs/15_information.ipynb #b2d446e6
+# %% ../nbs/15_information.ipynb #b3bf94b5
 @dataclass(frozen=True, eq=False)
 class Design:
     "A mixed table as one matrix, in which each column of the table owns a block."
@@ -64,7 +65,7 @@ class Design:
     spread:np.ndarray # (q,) SD before scaling: of an indicator √(share·(1−share)), else 1; 0 for constants
     known:np.ndarray # (n, p) False where the table has no value
     codes:np.ndarray # (n, p) int16 level of binary, ordinal and categorical columns; −1 = missing or continuous
-    levels:np.ndarray # (p,) number of levels; 0 = continuous
+    levels:np.ndarray # (p,) number of levels, rare ones taken as one; 0 = continuous
     columns:tuple[str, ...] # names, (p,)
     kinds:tuple[str, ...] # what each holds, (p,)
 
@@ -75,7 +76,7 @@ class Design:
         wanted = [self.columns.index(name) for name in ([names] if isinstance(names, str) else names)]
         return self.matrix[:, np.isin(self.owner, wanted)]
 
-# %% ../nbs/15_information.ipynb #d0035ce6
+# %% ../nbs/15_information.ipynb #6e029e08
 def design(
     table:pd.DataFrame, # (n, p)
     *,
@@ -83,7 +84,7 @@ def design(
     ranks:bool=True, # numbers as normal scores unless they are normal already; False: as they are, standardised
     gaps:bool=True, # mark missing values by a column of their own
 ) -> Design: # its matrix has no NaN
-    "Encode a mixed table: numbers one column, categories one per level with at least five rows (50 at most), gaps one. Raises `CohortError`."
+    "Encode a mixed table: numbers one column, categories one per level (rare levels, and all after the fiftieth, as one), gaps one. Raises `CohortError`."
     schema = _schema_of(table, schema)
     codes = TableTransform().fit(table, schema).encode(table)
     known, kinds = ~np.isnan(codes), tuple(schema.kinds.values())
@@ -92,8 +93,8 @@ def design(
     coded = np.full(codes.shape, -1, np.int16)
     for j, kind in enumerate(kinds):
         if kind != "continuous":
-            found, inverse = np.unique(codes[known[:, j], j], return_inverse=True)
-            levels[j], coded[known[:, j], j] = len(found), inverse
+            inverse = _few_levels(codes[known[:, j], j], kind)
+            levels[j], coded[known[:, j], j] = inverse.max(initial=-1) + 1, inverse
     width = _widths(coded, levels, kinds)
     gapped = (~known).any(0) & known.any(0) if gaps else np.zeros(len(kinds), bool)
     owner = np.repeat(np.arange(len(kinds)), width + gapped)
@@ -113,6 +114,15 @@ def _schema_of(table:pd.DataFrame, schema:Schema|None) -> Schema:
     if not isinstance(table, pd.DataFrame) or table.shape[1] == 0 or len(table) < 2:
         raise CohortError(f"the table must be a DataFrame with at least two rows and one column, not {type(table).__name__} {np.shape(table)}")
     return infer_schema(table) if schema is None else schema.only(table.columns)
+
+def _few_levels(values:np.ndarray, kind:str, least:int=5, most:int=50) -> np.ndarray:
+    "Level of each value, counted from 0; of categories the rare ones as one; −1 for orders of more than twenty, which count as numbers."
+    inverse, times = np.unique(values, return_inverse=True, return_counts=True)[1:]
+    if kind == "ordinal":
+        return inverse if len(times) <= 20 else np.full(len(values), -1)
+    rank = np.argsort(np.argsort(-times, kind="stable"), kind="stable")
+    rare = (times < least) | (rank >= most) if len(times) > 2 else np.zeros(len(times), bool)
+    return np.unique(np.where(rare, len(times), np.arange(len(times)))[inverse], return_inverse=True)[1] if rare.any() else inverse
 
 def _widths(coded:np.ndarray, levels:np.ndarray, kinds:Sequence[str], least:int=5, most:int=50) -> np.ndarray:
     "How many columns each block has: 1 for numbers and two levels, else one per level that is not rare."
@@ -674,7 +684,7 @@ def _table_information(counts:np.ndarray, sizes_a:np.ndarray, sizes_b:np.ndarray
     free = (used[0] - 1) * (used[1] - 1)
     return information - free / (2 * n), free
 
-# %% ../nbs/15_information.ipynb #12f000c8
+# %% ../nbs/15_information.ipynb #6062fe77
 def _optimism(k:float, folds:int=5) -> float:
     "Weight of the fitted loss against the cross-validated one, so that their errors cancel when `k` is predictors per row."
     fitted, unseen = -np.log1p(-k), -np.log1p(-min(k * folds / (folds - 1), 0.99))
@@ -685,11 +695,13 @@ def _log_chance(codes:np.ndarray, features:np.ndarray, other:np.ndarray) -> tupl
     scale, some = np.maximum(features.std(0), 1e-9), slice(None, None, max(1, len(codes) // 10_000))
     if len(np.unique(codes[some])) <= codes.max():
         some = slice(None)
-    model = LogisticRegression(C=1e3, max_iter=300).fit(features[some] / scale, codes[some])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # many levels: near enough
+        model = LogisticRegression(C=1e3, max_iter=300).fit(features[some] / scale, codes[some])
     rows = np.arange(len(codes))
-    return tuple(np.maximum(model.predict_log_proba(x / scale)[rows, codes], np.log(1e-6)) for x in (features, other))
+    return tuple(np.log(np.maximum(model.predict_proba(x / scale)[rows, codes], 1e-6)) for x in (features, other))
 
-# %% ../nbs/15_information.ipynb #6d320af7
+# %% ../nbs/15_information.ipynb #cc1c5a68
 def level_information(
     codes:np.ndarray, # levels 0 … K−1, (n,)
     fitted:np.ndarray, # scores fitted to these rows by least squares, (n, m)
@@ -700,12 +712,14 @@ def level_information(
     n, share = len(codes), np.bincount(codes) / len(codes)
     entropy = -special.xlogy(share, share).sum() + (len(share) - 1) / (2 * n)
     near, far = _log_chance(codes, fitted, unseen)
+    if fitted is unseen:  # then only the few weights of the logistic model are fitted
+        near = far = far - (len(share) - 1) * fitted.shape[1] / (2 * n)
     w = _optimism(predictors / n)
     pull = far - np.log(share[codes])
     error = np.sqrt(pull.var() / n + (len(share) - 1) * predictors / (4 * n ** 2))
     return entropy + w * near.mean() + (1 - w) * far.mean(), error, entropy + far.mean()
 
-# %% ../nbs/15_information.ipynb #6ced46e2
+# %% ../nbs/15_information.ipynb #86203853
 def number_information(
     y:np.ndarray, # normal scores, (n,)
     fitted:np.ndarray, # fitted to these rows by least squares, (n,)
@@ -713,6 +727,7 @@ def number_information(
     predictors:int, # behind them
 ) -> tuple[float, float, float]: # nats: value, its standard error, lower bound
     "Gaussian information of the multiple correlation, unbiased; the cross-validated error gives the variational bound (Barber & Agakov 2003)."
+    y, fitted, unseen = (np.asarray(v, float) for v in (y, fitted, unseen))
     n, total = len(y), np.mean((y - y.mean()) ** 2)
     value = gaussian_information(1 - np.mean((y - fitted) ** 2) / total, n, predictors)
     rest = (y - unseen) ** 2
@@ -720,8 +735,8 @@ def number_information(
     chance = (special.polygamma(1, (n - predictors - 1) / 2) - special.polygamma(1, (n - 1) / 2)) / 4
     return float(value), float(np.sqrt(pull.var() / n + chance)), float(-0.5 * np.log(rest.mean() / total))
 
-# %% ../nbs/15_information.ipynb #7666e29a
-STRENGTHS = 10.0 ** np.arange(-4, 3)  # ridge penalties per row
+# %% ../nbs/15_information.ipynb #ed1f3488
+STRENGTHS = 10.0 ** np.arange(-4, 4)  # ridge penalties per row
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
@@ -777,7 +792,8 @@ class Ridge:
         for penalty in STRENGTHS * n:
             kept = self.values / (self.values + penalty)
             rest = total - ((moments ** 2 / self.values[:, None]) * (1 - (1 - kept) ** 2)[:, None]).sum(0)
-            errors.append(rest / max(1 - (kept.sum() + 1) / n, 1e-2) ** 2)
+            free = 1 - (kept.sum() + 1) / n
+            errors.append(rest / free ** 2 if free > 0.2 or penalty == STRENGTHS[-1] * n else np.full_like(rest, np.inf))
         return STRENGTHS[np.argmin(errors, axis=0)] * n
 
 def _rounds(missing:float) -> int:
@@ -912,7 +928,7 @@ def _logistic_scores(x:np.ndarray, codes:np.ndarray, fold:np.ndarray) -> tuple[n
             unseen[fold == k] = fit(fold != k).decision_function(x[fold == k])
     return fit(slice(None)).decision_function(x)[:, None], unseen[:, None]
 
-# %% ../nbs/15_information.ipynb #29ab9e81
+# %% ../nbs/15_information.ipynb #b81d034e
 @dataclass(frozen=True, eq=False)
 class Reading:
     "An embedding, and linear predictions of every block from it: what all further questions share."
@@ -923,9 +939,10 @@ class Reading:
     plain:np.ndarray # cross-fitted least squares of blocks with levels, (n, q)
     fitted:np.ndarray # least squares fitted to all rows, (n, q)
     x:np.ndarray # uncorrelated directions of unit variance, widest first, (n, r)
+    rows_each:float # mean number of rows of a person, by which squared errors grow
 
     @classmethod
-    def of(cls, d:Design, z:np.ndarray, fold:np.ndarray) -> "Reading":
+    def of(cls, d:Design, z:np.ndarray, fold:np.ndarray, subject:np.ndarray|None) -> "Reading":
         whole, known = Ridge.of(z), d.known[:, d.owner]
         fitted = np.empty(d.matrix.shape, np.float32)
         for part in row_chunks(d.matrix.shape[1], 256):
@@ -934,12 +951,18 @@ class Reading:
         x = (whole.x / np.sqrt(whole.values / len(z)))[:, ::-1].astype(np.float32)
         plain, levels = np.zeros(d.matrix.shape, np.float32), np.flatnonzero(d.levels[d.owner] > 0)
         plain[:, levels] = read_out(z, d.matrix[:, levels], known[:, levels], fold, plain=True)
-        return cls(d, z, fold, read_out(z, d.matrix, known, fold), plain, fitted, x)
+        people = len(z) if subject is None else len(pd.unique(subject))
+        return cls(d, z, fold, read_out(z, d.matrix, known, fold), plain, fitted, x, len(z) / people)
 
     def guess(self, rows:np.ndarray, columns:Any=slice(None)) -> np.ndarray:
         "Cross-fitted predictions: least squares of levels, whose scores must share one scale, ridge of numbers or where rows are few; (rows, columns)."
         plain = (self.d.levels[self.d.owner] > 0) & (self.x.shape[1] < 0.3 * len(self.z))
         return np.where(plain[columns], self.plain[rows][:, columns], self.unseen[rows][:, columns]).astype(float)
+
+    def crowded(self, j:int, n:int) -> bool:
+        "Whether n rows are too few for the errors of fitted and unseen losses to cancel."
+        r, several = self.x.shape[1], self.d.kinds[j] == "categorical" and self.d.levels[j] > 2
+        return r > (0.5 if self.d.levels[j] == 0 else 0.3) * n or several and (self.d.levels[j] - 1) * r > 0.5 * n
 
     def linear(self, j:int) -> dict: # value, error, bound, predictors, rows
         "Information of column j by linear models."
@@ -948,13 +971,16 @@ class Reading:
         r, n = self.x.shape[1], int(known.sum())
         if len(use) == 0 or n < 20:
             return {"value": np.nan, "error": np.nan, "bound": np.nan, "n": n, "r": r}
-        crowded = r > (0.5 if d.levels[j] == 0 else 0.3) * n
+        crowded = self.crowded(j, n)
         fitted, unseen = (self.unseen, self.unseen) if crowded else (self.fitted, self.plain)
         if d.levels[j] == 0:
             at = use[0]
             value, error, bound = number_information(d.matrix[known, at], self.fitted[known, at], self.unseen[known, at], min(r, n - 3))
         else:
             codes, scores = _compact(d.codes[known, j]), (fitted[known][:, use], unseen[known][:, use])
+            if crowded:  # scores that point the wrong way are no information
+                right = (scores[0] * d.matrix[known][:, use]).mean() > 0
+                scores = (scores[0] * right,) * 2
             if d.levels[j] == 2 and not crowded and r > 0.02 * n:
                 scores = _logistic_scores(self.x[known], codes, self.fold[known])
             value, error, bound = level_information(codes, *scores, 0 if crowded else r)
@@ -964,7 +990,7 @@ def _compact(codes:np.ndarray) -> np.ndarray:
     "Levels numbered without holes."
     return np.unique(codes, return_inverse=True)[1]
 
-# %% ../nbs/15_information.ipynb #b0645c1a
+# %% ../nbs/15_information.ipynb #b8df89e1
 def _curvature_of(reading:Reading, most:int=6000) -> np.ndarray:
     "Largest z-score of curvature of every column, (p,)."
     d = reading.d
@@ -1000,24 +1026,24 @@ def _column_information(reading:Reading, j:int, bend:float, check:bool, seed:int
     "Linear part, gain of the trees, interval and warnings of one column."
     part = reading.linear(j)
     if np.isnan(part["value"]):
-        return Nats(np.nan, np.nan, np.nan, dict.fromkeys(("linear", "bent", "bound"), np.nan), "constant, or fewer than 20 rows")
+        return Nats(np.nan, np.nan, np.nan, dict.fromkeys(("linear", "bent", "bound"), np.nan), "nothing to estimate: fewer than 20 rows, or no value that repeats, or none that differs")
     gain, error, hidden = _gain(reading, j, seed=seed) if check else (0.0, 0.0, False)
     value = max(part["value"], 0) + gain
-    reach = 1.96 * np.hypot(part["error"], error if gain else 0)
+    reach = 1.96 * np.hypot(part["error"], error if gain else 0) * np.sqrt(reading.rows_each)
     parts = {"linear": part["value"], "bent": gain, "bound": part["bound"] + gain}
     return Nats(value, max(0.0, part["value"] + gain - reach), value + reach, parts, "; ".join(_doubts(reading, j, part, value, bend > 4 and not check, hidden)))
 
 def _doubts(reading:Reading, j:int, part:dict, value:float, unchecked:bool, hidden:bool) -> list[str]:
     "Why an estimate may be wrong."
     d, n, r = reading.d, part["n"], part["r"]
-    said = [f"{n} rows for {r} dimensions: a lower bound"] if r > (0.5 if d.levels[j] == 0 else 0.3) * n else []
+    levels = f" and {d.levels[j]} levels" if d.levels[j] > 2 else ""
+    said = [f"{n} rows for {r} dimensions{levels}: a lower bound"] if reading.crowded(j, n) else []
     if not said and r > 0.2 * n:
         said += [f"only {n / r:.1f} rows a dimension: uncertain"]
     if d.levels[j] > 1:
         few = np.bincount(d.codes[d.known[:, j], j]).min()
         said += [f"a level with fewer than 20 rows"] if few < 20 else []
         said += ["fewer than two rows of a level for each dimension: probably too low"] if 20 <= few < 2 * r and not said else []
-        said += ["many levels for so few rows: uncertain"] if (d.levels[j] - 1) * r > 0.5 * n and d.kinds[j] == "categorical" else []
         said += ["saturated: nearly all of its entropy"] if value > 0.95 * _entropy(d.codes[d.known[:, j], j]) else []
     elif value > 2.3:
         said += ["saturated: nearly a function of the embedding"]
@@ -1029,7 +1055,7 @@ def _entropy(codes:np.ndarray) -> float:
     share = np.unique(codes, return_counts=True)[1] / max(len(codes), 1)
     return float(-special.xlogy(share, share).sum() + (len(share) - 1) / (2 * max(len(codes), 1)))
 
-# %% ../nbs/15_information.ipynb #16447b1f
+# %% ../nbs/15_information.ipynb #871b2f5c
 def embedding_information(
     table:pd.DataFrame, # (n, p)
     embedding:np.ndarray, # (n, d)
@@ -1042,7 +1068,7 @@ def embedding_information(
     "Mutual information of every column with the whole embedding. Raises `CohortError`."
     z = check_embedding(embedding, "embedding", like=len(table))
     d = design(table, schema=schema, gaps=False)
-    return _information(Reading.of(d, z, _folds(len(z), subject, 5, seed)[0]), flexible, seed)
+    return _information(Reading.of(d, z, *_folds(len(z), subject, 5, seed)), flexible, seed)
 
 def _information(reading:Reading, flexible:int, seed:int) -> pd.DataFrame:
     "The same from a reading; trees are asked only where curvature is beyond chance."
@@ -1052,7 +1078,7 @@ def _information(reading:Reading, flexible:int, seed:int) -> pd.DataFrame:
     rows = [(float(v), v.low, v.high, v.parts["linear"], v.parts["bent"], v.parts["bound"], v.warning) for v in nats]
     return pd.DataFrame(rows, list(reading.d.columns), ["value", "low", "high", "linear", "bent", "bound", "warning"]).rename_axis("column")
 
-# %% ../nbs/15_information.ipynb #49038a81
+# %% ../nbs/15_information.ipynb #0a3cefb7
 def mutual_information_embedding(
     column:Any, # (n,) values of one column, NaN or None = missing
     z:np.ndarray, # embedding, (n, d)
@@ -1065,7 +1091,7 @@ def mutual_information_embedding(
     table = pd.DataFrame({"column": pd.Series(column).reset_index(drop=True)})
     z = check_embedding(z, "z", like=len(table))
     d = design(table, schema=infer_schema(table, **({"column": kind} if kind else {})), gaps=False)
-    reading = Reading.of(d, z, _folds(len(z), subject, 5, seed)[0])
+    reading = Reading.of(d, z, *_folds(len(z), subject, 5, seed))
     made = _column_information(reading, 0, 0, bool((d.spread > 0).any()) and d.known.sum() >= 50, seed)
     if made.warning:
         warnings.warn(f"mutual information with the embedding: {made.warning}", stacklevel=2)
@@ -1305,7 +1331,7 @@ def _differential_entropy(data:np.ndarray) -> float:
     with np.errstate(divide="ignore"):
         return float(differential_entropy(data))
 
-# %% ../nbs/15_information.ipynb #e7b0aff6
+# %% ../nbs/15_information.ipynb #20e6ee15
 def column_report(
     table:pd.DataFrame, # (n, p)
     *,
@@ -1345,7 +1371,7 @@ def _complaints(row:pd.Series, values:pd.Series) -> str:
 def _embedding_columns(made:pd.DataFrame, d:Design, z:np.ndarray, subject:Any, flexible:int, seed:int) -> pd.DataFrame:
     "Visibility, information and uniqueness, each with its interval; doubts about the information."
     fold, subject = _folds(len(z), subject, 5, seed)
-    reading = Reading.of(d, z, fold)
+    reading = Reading.of(d, z, fold, subject)
     seen = _visibility(d, d.matrix, reading.unseen, subject).drop(columns="n")
     told, own = _information(reading, flexible, seed), _uniqueness(d, z, None, fold, subject)
     parts = [_renamed(seen, "visibility"), _renamed(told[["value", "low", "high", "linear", "bent"]], "information"),
