@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'PENALTIES', 'cross_entropy', 'gce_loss', 'sce_loss', 'forward_loss', 'plot_losses', 'early_pull',
-           'small_losses', 'mix_rows', 'Settings', 'Method', 'plain', 'smoothed', 'corrected', 'early',
-           'RobustObjective', 'mix', 'teach', 'shrink', 'read_labels', 'check_matrix', 'row_matrices', 'Axis',
+           'small_losses', 'mix_rows', 'Settings', 'Method', 'plain', 'smoothed', 'corrected', 'early', 'Lesson',
+           'RobustObjective', 'mix', 'teach', 'shrink', 'hold', 'read_labels', 'check_matrix', 'read_noise', 'Axis',
            'find_axes', 'train_heads', 'noisy_loss', 'choose_penalty', 'RobustPredictor', 'train_robust',
-           'posterior_labels', 'MarginLog', 'rince_loss', 'rince', 'compare_methods', 'summarise_recovery',
-           'plot_recovery', 'recovery_grid']
+           'posterior_labels', 'MarginLog', 'rince_loss', 'rince', 'compare_methods', 'ratio_over',
+           'summarise_recovery', 'plot_recovery', 'recovery_grid']
 
-# %% ../nbs/12_robust.ipynb #09af514b
+# %% ../nbs/12_robust.ipynb #989cfc65
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from .noise import NoiseEstimate, _codes, _read_audit, centred_log, estimate_noi
 from .pretrain import Source, image_and_table, method, near, train
 from .views import ImageViews
 
-# %% ../nbs/12_robust.ipynb #4083a57c
+# %% ../nbs/12_robust.ipynb #da72376a
 def cross_entropy(
     log_p:Tensor, # log probabilities, (…, k)
     target:Tensor, # what is wanted, rows sum to one, (…, k)
@@ -66,7 +66,7 @@ def sce_loss(
 def forward_loss(
     log_p:Tensor, # log probabilities of the true label, (…, k)
     target:Tensor, # the given label, (…, k)
-    matrix:Tensor, # P(given | true), (k, k); or one a row, (b, k, k), where log_p is (b, m, k)
+    matrix:Tensor, # P(given | true), (k, k)
 ) -> Tensor: # (…,)
     "Cross-entropy after the noise matrix (Patrini et al. 2017, CVPR)."
     return cross_entropy((log_p.exp() @ matrix).clamp(min=1e-30).log(), target)
@@ -116,7 +116,7 @@ def mix_rows(
     "Convex combinations of rows (Zhang et al. 2018, ICLR)."
     return tuple(share * v + (1 - share) * v[order] for v in values)
 
-# %% ../nbs/12_robust.ipynb #6b55a57a
+# %% ../nbs/12_robust.ipynb #ec7ba7fd
 @dataclass(frozen=True)
 class Settings:
     "Numbers of the methods; the defaults are those of the papers."
@@ -136,6 +136,7 @@ class Method:
     "What a method does with a batch."
     loss:Callable # (objective, log_p, target, rows) -> (b, m)
     noise:bool=False # needs noise matrices
+    matrix:bool=False # sends predictions through them
     twins:bool=False # two networks that choose each other's rows
     mixes:bool=False # mixes rows
     memory:bool=False # remembers each row's predictions
@@ -151,8 +152,15 @@ def smoothed(objective:Any, log_p:Tensor, target:Tensor, rows:Tensor) -> Tensor:
     return cross_entropy(log_p, (1 - e) * target + e / target.shape[-1])
 
 def corrected(objective:Any, log_p:Tensor, target:Tensor, rows:Tensor) -> Tensor:
-    "Forward correction with each row's own matrix."
-    return forward_loss(log_p, target, objective.matrix[rows])
+    "Forward correction by group; an audited row teaches the head its true label, and the matrix what became of it."
+    noise, group, given = objective.noise(), objective.member[rows], objective.given[rows, None]
+    spread = lambda p: (group[:, None, :, None] * p[:, :, None, :]).flatten(2) # (b, m, groups · k)
+    after = lambda p: torch.einsum("bmx,mxj->bmj", spread(p).expand(-1, len(noise), -1), noise.flatten(1, 2)).clamp(min=1e-30).log()
+    hidden = cross_entropy(after(log_p.exp()), given)
+    if not objective.audited:
+        return hidden
+    known = cross_entropy(log_p, target) + cross_entropy(after(target), given)
+    return torch.where(objective.seen[rows, None], known, hidden)
 
 def early(objective:Any, log_p:Tensor, target:Tensor, rows:Tensor) -> Tensor:
     "Cross-entropy, and the pull towards what a row said early; in evaluation mode nothing is remembered."
@@ -166,31 +174,68 @@ METHODS = {
     "gce": Method(lambda o, log_p, target, rows: gce_loss(log_p, target, q=o.settings.q)),
     "sce": Method(lambda o, log_p, target, rows: sce_loss(log_p, target, alpha=o.settings.alpha, beta=o.settings.beta, floor=o.settings.floor)),
     "elr": Method(early, memory=True), "coteaching": Method(plain, twins=True),
-    "forward": Method(corrected, noise=True), "soft": Method(plain, noise=True, posterior=True)}
+    "forward": Method(corrected, noise=True, matrix=True), "soft": Method(plain, noise=True, posterior=True)}
 
-# %% ../nbs/12_robust.ipynb #e8d874d8
+# %% ../nbs/12_robust.ipynb #d6d4dadc
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    "What is to be learned, checked; one row for each row given."
+    target:np.ndarray # wanted probabilities, the expert's where audited, NaN where missing, (n, k)
+    given:np.ndarray # labels as given, NaN where missing, (n, k)
+    seen:np.ndarray # which rows are audited, (n,) bool
+    codes:np.ndarray # which noise matrix is a row's, (n,)
+    matrices:np.ndarray # P(given | true), (groups, k, k)
+    anchor:np.ndarray|None=None # audited people by true and given label, where only their number is known, (groups, k, k)
+    hard:bool=True # labels, not probabilities
+
+    keep = property(lambda self: ~np.isnan(self.target).any(1))
+    learns = property(lambda self: self.anchor is not None or bool(self.seen.any()))
+
+    def __getitem__(self, rows:np.ndarray) -> "Lesson": # of some rows
+        return replace(self, **{name: getattr(self, name)[rows] for name in ("target", "given", "seen", "codes")})
+
+    def likelihood(self, matrix:np.ndarray|None=None) -> np.ndarray: # P(what is known of the label | true class), (n, k)
+        "Through the noise, or through other matrices (n, k, k); audited rows are certain."
+        through = np.einsum("nkj,nj->nk", self.matrices[self.codes] if matrix is None else matrix, np.nan_to_num(self.given))
+        return np.where(self.seen[:, None], self.target, through)
+
+    @property
+    def rate(self) -> float: # share of wrong labels among those to learn from
+        right = np.einsum("nkj,nk,nj->n", self.matrices[self.codes], self.target, self.target)[self.keep & ~self.seen]
+        return float(1 - right.mean()) if len(right) else 0.0
+
+# %% ../nbs/12_robust.ipynb #1d70dd47
 class RobustObjective(nn.Module):
     "The objective of all methods, for `train`; the labels are its own, rows are looked up by number."
     def __init__(self,
         network:nn.Module, # (b, …) -> (b, m · k) logits
-        target:np.ndarray, # wanted probabilities of all rows, (n, k)
+        lesson:Lesson, # what to learn; rows without a label must not be visited
         method:str, # one of `METHODS`
         *,
         weight:np.ndarray|None=None, # of each row for each head, (n, m); None: one head, all rows
-        matrix:np.ndarray|None=None, # P(given | true) of each row, (n, k, k)
         penalty:np.ndarray|None=None, # on the squared weights of each head of a linear network, (m,)
         views:Callable|None=None, # random views of the batch: f(x, generator)
         settings:Settings=Settings(), # of the methods
     ):
         super().__init__()
-        weight = np.ones((len(target), 2 if METHODS[method].twins else 1)) if weight is None else weight
+        n, k = lesson.target.shape
+        weight = np.ones((n, 2 if METHODS[method].twins else 1)) if weight is None else weight
         self.network, self.method, self.settings, self.views = network, METHODS[method], settings, views
-        self.shape = weight.shape[1], target.shape[1]
-        self.plan = {"method": method, "settings": settings}
-        for name, value in dict(target=target, weight=weight, matrix=matrix, penalty=penalty).items():
+        self.shape, self.audited, self.plan = (weight.shape[1], k), bool(lesson.seen.any()), {"method": method, "settings": settings}
+        tensors = dict(target=np.nan_to_num(lesson.target), weight=weight, penalty=penalty)
+        if self.method.matrix:
+            tensors |= dict(given=np.nan_to_num(lesson.given), member=np.eye(len(lesson.matrices))[lesson.codes], fixed=lesson.matrices,
+                            anchor=None if self.audited or lesson.anchor is None else lesson.anchor / lesson.keep.sum())
+            self.register_buffer("seen", torch.from_numpy(lesson.seen), persistent=False)
+            start = np.log(np.clip(lesson.matrices, 1e-3, None))[None].repeat(self.shape[0], 0)
+            self.logits = nn.Parameter(torch.tensor(start, dtype=torch.float32)) if lesson.learns else None
+        for name, value in tensors.items():
             self.register_buffer(name, None if value is None else torch.as_tensor(np.array(value, np.float32)), persistent=False)
         if self.method.memory:
-            self.register_buffer("memory", torch.zeros(len(target), *self.shape))
+            self.register_buffer("memory", torch.zeros(n, *self.shape))
+
+    def noise(self) -> Tensor: # each head's noise matrices, (m, groups, k, k)
+        return self.fixed.expand(self.shape[0], -1, -1, -1) if self.logits is None else self.logits.softmax(-1)
 
     def forward(self, batch:Any, rows:Tensor, epoch:int) -> tuple[Tensor, dict[str, Tensor]]:
         x = batch.images if self.views is None else self.views(batch.images, batch.generator)
@@ -198,13 +243,14 @@ class RobustObjective(nn.Module):
         if self.method.mixes:
             x, target, weight = self.mix(x, target, weight, batch.generator)
         logits = self.network(x).view(len(x), *self.shape)
-        losses = self.method.loss(self, logits.float().log_softmax(-1), target, rows)
+        log_p = logits.float().log_softmax(-1)
+        losses = self.method.loss(self, log_p, target, rows)
         if self.method.twins:
             weight = weight * self.teach(losses.detach(), weight, epoch)
         total = ((losses * weight).sum(0) / weight.sum(0).clamp(min=1e-9)).sum()
-        return total + self.shrink(), {"logits": logits[:, -1].detach()}
+        return total + self.shrink() + self.hold(log_p, weight, rows), {"logits": logits[:, -1].detach()}
 
-# %% ../nbs/12_robust.ipynb #2320793e
+# %% ../nbs/12_robust.ipynb #836da5e0
 def mix(self:RobustObjective,
     x:Tensor, # what the network sees, (b, …)
     target:Tensor, # (b, 1, k)
@@ -232,7 +278,19 @@ def shrink(self:RobustObjective) -> Tensor|float:
         return 0.0
     return (self.network.weight.view(*self.shape, -1).square().sum((1, 2)) * self.penalty).sum() / 2
 
-RobustObjective.mix, RobustObjective.teach, RobustObjective.shrink = mix, teach, shrink
+def hold(self:RobustObjective,
+    log_p:Tensor, # (b, m, k)
+    weight:Tensor, # (b, m)
+    rows:Tensor, # (b,)
+) -> Tensor|float:
+    "Minus the log likelihood of an audit whose rows aren't known: each group's mean prediction and matrix must explain it."
+    if not self.method.matrix or self.anchor is None:
+        return 0.0
+    member = self.member[rows]
+    mean = torch.einsum("bg,bm,bmk->mgk", member, weight, log_p.exp()) / torch.einsum("bg,bm->mg", member, weight).clamp(min=1e-9)[..., None]
+    return -(self.anchor * (mean.clamp(min=1e-9).log()[..., None] + self.noise().clamp(min=1e-9).log())).sum()
+
+RobustObjective.mix, RobustObjective.teach, RobustObjective.shrink, RobustObjective.hold = mix, teach, shrink, hold
 
 # %% ../nbs/12_robust.ipynb #30cf7d7f
 def read_labels(
@@ -261,7 +319,7 @@ def read_labels(
 def _refuse(have:int, need:int) -> None:
     raise CohortError(f"labels have {have} classes, but the noise matrix has {need}")
 
-# %% ../nbs/12_robust.ipynb #34b7278e
+# %% ../nbs/12_robust.ipynb #74d33ac1
 def check_matrix(
     matrix:Any, # P(given | true), (k, k)
     k:int, # number of classes
@@ -274,32 +332,40 @@ def check_matrix(
         raise CohortError("noise must hold P(given | true): no negative entries, and rows that sum to one")
     return m
 
-def row_matrices(
+def read_noise(
     noise:Any, # None, matrix (k, k), one a row (n, k, k), a mapping group -> matrix, or a NoiseEstimate
     n:int, # rows
     k:int, # classes
     groups:Any=None, # group of each row, (n,); a DataFrame's columns are joined
-) -> np.ndarray: # P(given | true) of each row, (n, k, k)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray|None]: # codes (n,), matrices (groups, k, k), and what an audit counted (groups, k, k)
     "Each row's noise matrix. Raises `CohortError` for wrong shapes and missing groups."
-    if noise is None:
-        return np.repeat(np.eye(k)[None], n, 0)
     if isinstance(noise, NoiseEstimate):
         if noise.by_group and groups is None:
-            warnings.warn("noise was estimated by group, but no groups are given: the common matrix is used", stacklevel=3)
-        noise = {g: e.matrix for g, e in noise.by_group.items()} if noise.by_group and groups is not None else noise.matrix
-    if not isinstance(noise, Mapping):
-        m = check_matrix(noise, k)
-        if m.ndim == 3 and len(m) != n:
-            raise CohortError(f"noise holds {len(m)} matrices, but there are {n} rows")
-        return np.array(np.broadcast_to(m, (n, k, k)))
+            warnings.warn("noise was estimated by group, but no groups are given: the common matrix is used", stacklevel=4)
+        found = noise.by_group if noise.by_group and groups is not None else {}
+        codes, matrices = _by_group({g: e.matrix for g, e in found.items()}, n, k, groups) if found else (np.zeros(n, int), check_matrix(noise.matrix, k)[None])
+        audits = [found[name] for name in _codes(groups, n)[1]] if found else [noise]
+        return codes, matrices, np.stack([e.audited * e.joint for e in audits]) if noise.identifiable else None
+    if isinstance(noise, Mapping):
+        return *_by_group(noise, n, k, groups), None
+    m = np.eye(k) if noise is None else check_matrix(noise, k)
+    if m.ndim == 3 and len(m) != n:
+        raise CohortError(f"noise holds {len(m)} matrices, but there are {n} rows")
+    kinds, codes = np.unique(m.reshape(-1, k * k), axis=0, return_inverse=True)
+    if len(kinds) > 1000:
+        raise CohortError(f"noise holds {len(kinds)} different matrices; give at most 1,000")
+    return np.broadcast_to(codes.ravel(), n), kinds.reshape(-1, k, k), None
+
+def _by_group(noise:Mapping, n:int, k:int, groups:Any) -> tuple[np.ndarray, np.ndarray]:
+    "Codes of the groups and their matrices."
     if groups is None:
         raise CohortError("noise is given by group: give groups= as well, one for each row")
     codes, names = _codes(groups, n)
     if lacking := [name for name in names if name not in noise]:
         raise CohortError(f"noise has no matrix for {len(lacking)} of the {len(names)} groups; it knows {', '.join(map(str, noise))}")
-    return np.stack([check_matrix(noise[name], k) for name in names])[codes]
+    return codes, np.stack([check_matrix(noise[name], k) for name in names])
 
-# %% ../nbs/12_robust.ipynb #19e8e890
+# %% ../nbs/12_robust.ipynb #3ecbc9ba
 PENALTIES = (30.0, 8.0, 2.0, 0.5, 0.12, 0.03)  # on half the squared weights, per mean loss
 
 @dataclass(frozen=True)
@@ -326,29 +392,28 @@ def find_axes(
 
 def train_heads(
     x:np.ndarray, # coordinates, (n, r) float32
-    target:np.ndarray, # wanted probabilities, (n, k)
+    lesson:Lesson, # what to learn, nothing missing
     method:str, # one of `METHODS`
     *,
     weight:np.ndarray, # of rows for heads, (n, m)
     penalty:np.ndarray, # of each head, (m,)
-    matrix:np.ndarray|None=None, # of each row, (n, k, k)
     settings:Settings=Settings(), # of the method
     seed:int=0, # of start and order
     **options:Any, # of `train`
-) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]: # weights (m, k, r), biases (m, k), history
+) -> tuple[np.ndarray, np.ndarray, np.ndarray|None, pd.DataFrame]: # weights (m, k, r), biases (m, k), noise (m, groups, k, k), history
     "Train m linear heads side by side; twins are averaged."
-    twice = 2 if METHODS[method].twins else 1
-    weight, penalty, k = np.tile(weight, (1, twice)), np.tile(penalty, twice), target.shape[1]
+    twice, k = 2 if METHODS[method].twins else 1, lesson.target.shape[1]
     with seeded(seed, "heads"):
-        heads = nn.Linear(x.shape[1], len(penalty) * k)
+        heads = nn.Linear(x.shape[1], twice * len(penalty) * k)
         nn.init.normal_(heads.weight, std=0.05 if twice == 2 else 1e-6)
         nn.init.zeros_(heads.bias)
-    objective = RobustObjective(heads, target, method, weight=weight, matrix=matrix, penalty=penalty, settings=settings)
+    objective = RobustObjective(heads, lesson, method, weight=np.tile(weight, (1, twice)), penalty=np.tile(penalty, twice), settings=settings)
     batch_size = min(options.pop("batch_size", 8192), len(x))
     options = dict(epochs=max(20, -(-100 * batch_size // len(x))), lr=0.1, warmup=0.05, optimizer="adam", weight_decay=0.0, device="cpu", progress=False) | options
     history = train(objective, Source(images=x), objective, batch_size=batch_size, seed=seed, **options)
-    w, b = (v.detach().double().numpy().reshape(twice, len(penalty) // twice, k, -1).mean(0) for v in (heads.weight, heads.bias))
-    return w, b[..., 0], history
+    w, b = (v.detach().double().numpy().reshape(twice, len(penalty), k, -1).mean(0) for v in (heads.weight, heads.bias))
+    noise = objective.noise().detach().double().numpy() if METHODS[method].matrix else None
+    return w, b[..., 0], noise, history
 
 # %% ../nbs/12_robust.ipynb #79758a7d
 def noisy_loss(
@@ -369,38 +434,25 @@ def choose_penalty(
     apart = losses - losses[mean.argmin()]
     return int(np.argmax(apart.mean(1) <= apart.std(1) / np.sqrt(losses.shape[1]) / 2))
 
-# %% ../nbs/12_robust.ipynb #b8ba08b5
-@dataclass(frozen=True, eq=False)
-class _Lesson:
-    "What is to be learned, checked: one row for each row given."
-    target: np.ndarray # (n, k), NaN where missing
-    matrix: np.ndarray # (n, k, k)
-    hard: bool # labels, not probabilities
-
-    keep = property(lambda self: ~np.isnan(self.target).any(1))
-    likelihood = property(lambda self: np.einsum("nkj,nj->nk", self.matrix, self.target))
-    rate = property(lambda self: float(1 - (self.likelihood * self.target).sum(1)[self.keep].mean()))
-
-# %% ../nbs/12_robust.ipynb #ffc3003b
-def _teach_head(z:np.ndarray, lesson:_Lesson, method:str, settings:Settings, seed:int, *, penalty:Any=None, folds:int=5,
+# %% ../nbs/12_robust.ipynb #408710fb
+def _teach_head(z:np.ndarray, lesson:Lesson, method:str, settings:Settings, seed:int, *, penalty:Any=None, folds:int=5,
                 subject:Any=None, **options:Any) -> Predictor:
     "A linear head: all folds and penalties at once, then the chosen one."
-    keep, k = lesson.keep, lesson.target.shape[1]
-    axis, target, n = find_axes(z[keep]), lesson.target[keep], int(keep.sum())
+    keep, task = lesson.keep, lesson[lesson.keep]
+    n, k, axis = *task.target.shape, find_axes(z[keep])
     x, grid = axis(z[keep]), -np.sort(-np.atleast_1d(PENALTIES if penalty is None else penalty).astype(float))
-    folds = min(folds, n) if len(grid) > 1 else 0
+    folds, p = min(folds, n) if len(grid) > 1 else 0, len(grid)
     subject = None if subject is None else np.asarray(subject)[keep]
-    fold = deal_folds(target.argmax(1), "binary" if k == 2 else "multiclass", subject=subject, folds=folds, seed=seed) if folds else None
-    inside = [fold != f for f in range(folds)] + [np.ones(n, bool)]
-    weight = np.repeat(np.stack(inside, 1), len(grid), 1)
-    w, b, history = train_heads(x, target, method, weight=weight, penalty=np.tile(grid, folds + 1), matrix=lesson.matrix[keep],
-                                settings=settings, seed=seed, **options)
-    probs = _left_out(x, w, b, fold, len(grid)) if folds else None
-    losses = _judge(probs, lesson) if folds else None
+    fold = deal_folds(task.target.argmax(1), "binary" if k == 2 else "multiclass", subject=subject, folds=folds, seed=seed) if folds else None
+    weight = np.repeat(np.stack([fold != f for f in range(folds)] + [np.ones(n, bool)], 1), p, 1)
+    w, b, noise, history = train_heads(x, task, method, weight=weight, penalty=np.tile(grid, folds + 1), settings=settings, seed=seed, **options)
+    probs = _left_out(x, w, b, fold, p) if folds else None
+    losses = _judge(probs, task, None if noise is None else noise.reshape(folds + 1, p, *noise.shape[1:])[fold, :, task.codes]) if folds else None
     best = choose_penalty(losses) if folds else 0
     config = {"dim": z.shape[1], "method": method, "seed": seed, "rows": n, "penalty": float(grid[best]),
               "held_out_loss": float(losses[best].mean()) if folds else None}
-    fitted = _as_predictor(*axis.back(w[folds * len(grid) + best], b[folds * len(grid) + best]), config, history)
+    fitted = _as_predictor(*axis.back(w[folds * p + best], b[folds * p + best]), config, history)
+    fitted.noise = (lesson.matrices if noise is None else noise[folds * p + best])[lesson.codes]
     if folds:
         fitted.left_out = fitted.predict_proba(z)
         fitted.left_out[keep] = probs[best]
@@ -414,11 +466,11 @@ def _left_out(x:np.ndarray, w:np.ndarray, b:np.ndarray, fold:np.ndarray, grid:in
         logits[:, fold == f] = np.einsum("nr,mkr->mnk", x[fold == f], w[mine]) + b[mine, None]
     return softmax(logits, axis=2)
 
-def _judge(probs:np.ndarray, lesson:_Lesson) -> np.ndarray:
-    "Left-out losses, (penalties, n)."
+def _judge(probs:np.ndarray, lesson:Lesson, noise:np.ndarray|None) -> np.ndarray:
+    "Left-out losses, (penalties, n); `noise` are the matrices that left-out heads learned, (n, penalties, k, k)."
     if lesson.hard:
-        return np.stack([noisy_loss(p, lesson.likelihood[lesson.keep]) for p in probs])
-    return -(lesson.target[lesson.keep] * np.log(np.maximum(probs, 1e-12))).sum(2)
+        return np.stack([noisy_loss(p, lesson.likelihood(None if noise is None else noise[:, j])) for j, p in enumerate(probs)])
+    return -(lesson.target * np.log(np.maximum(probs, 1e-12))).sum(2)
 
 def _target(k:int) -> Target:
     "One target of k classes, two of them as well."
@@ -430,11 +482,12 @@ def _as_predictor(weight:np.ndarray, bias:np.ndarray, config:dict, history:pd.Da
     network.load_state_dict({"weight": torch.tensor(weight, dtype=torch.float32), "bias": torch.tensor(bias, dtype=torch.float32)})
     return RobustPredictor(network, (_target(len(bias)),), config, history)
 
-# %% ../nbs/12_robust.ipynb #73050579
+# %% ../nbs/12_robust.ipynb #c2430d7f
 class RobustPredictor(Predictor):
     """A `Predictor` of class probabilities, (n, k); from vectors or from images. After a choice of penalties `.left_out`
     holds the training rows' probabilities, each from a head that did not see its label; it isn't saved."""
     left_out:np.ndarray|None = None # (n, k)
+    noise:np.ndarray|None = None # each training row's noise matrix, as learned if it was, (n, k, k)
 
     @staticmethod
     def load(
@@ -460,20 +513,20 @@ class _Twins(nn.Module):
     def forward(self, x:Tensor) -> Tensor:
         return torch.cat([network(x) for network in self.networks], 1)
 
-# %% ../nbs/12_robust.ipynb #c2d92a2e
-def _teach_network(model:Any, cohort:Any, lesson:_Lesson, method:str, settings:Settings, seed:int, *, augment:Any="cardiac", **options:Any) -> Predictor:
+# %% ../nbs/12_robust.ipynb #9985f73c
+def _teach_network(model:Any, cohort:Any, lesson:Lesson, method:str, settings:Settings, seed:int, *, augment:Any="cardiac", **options:Any) -> Predictor:
     "Fine-tune a copy of a pretrained encoder (two copies for co-teaching, of which the first is kept)."
     rows, k = np.flatnonzero(lesson.keep), lesson.target.shape[1]
     config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)} | {"seed": seed, "method": method, "rows": len(rows)}
     networks = [_network(config | {"seed": seed + 7919 * i}, copy.deepcopy(model.image), [_target(k)]) for i in range(1 + METHODS[method].twins)]
-    objective = RobustObjective(_Twins(networks) if len(networks) > 1 else networks[0], np.nan_to_num(lesson.target), method, matrix=lesson.matrix,
+    objective = RobustObjective(_Twins(networks) if len(networks) > 1 else networks[0], lesson, method,
                                 settings=settings, views=ImageViews(augment) if isinstance(augment, str) else augment)
     batch_size = min(options.pop("batch_size", 128), len(rows))
     options = {"epochs": max(30, -(-150 * batch_size // len(rows))), "lr": 1e-3} | options
     history = train(objective, Source(images=cohort.images), objective, rows=rows, batch_size=batch_size, seed=seed, **options)
     return RobustPredictor(networks[0].eval(), (_target(k),), config, history)
 
-# %% ../nbs/12_robust.ipynb #6aa28f21
+# %% ../nbs/12_robust.ipynb #17ff5fa7
 def train_robust(
     model_or_z:Any, # embedding, (n, d); or a pretrained `Model`, whose image encoder is fine-tuned
     labels:Any, # given labels, (n,) from 0, NaN = missing; or probabilities (n, k); or the name of a label of `cohort`
@@ -506,7 +559,7 @@ def _named_label(cohort:Any, name:str) -> np.ndarray:
         raise CohortError(f"labels={name!r} names a label of cohort=, {'which is not given' if cohort is None else 'but it has ' + ', '.join(cohort.labels)}")
     return cohort.labels[name].to_numpy(float)
 
-def _sort_options(options:dict, method:str, lesson:_Lesson) -> tuple[Settings, dict]:
+def _sort_options(options:dict, method:str, lesson:Lesson) -> tuple[Settings, dict]:
     "The method's own settings, and the rest. Co-teaching leaves out as much as is wrong."
     own = {f.name for f in fields(Settings)}
     settings = {name: value for name, value in options.items() if name in own}
@@ -514,7 +567,7 @@ def _sort_options(options:dict, method:str, lesson:_Lesson) -> tuple[Settings, d
         settings["forget"] = min(lesson.rate, 0.9)
     return Settings(**settings), {name: value for name, value in options.items() if name not in own}
 
-# %% ../nbs/12_robust.ipynb #0c6d9c21
+# %% ../nbs/12_robust.ipynb #1a5771b0
 def posterior_labels(
     labels:np.ndarray, # given labels, (n,), none missing
     views:Any, # out-of-sample probabilities of the TRUE label (n, k), as in `.left_out`; or several, {"image": (n, k), "table": …}
@@ -529,7 +582,7 @@ def posterior_labels(
     lesson = _read_lesson(labels, noise, groups, audited, n, k)
     if not lesson.keep.all():
         raise CohortError(f"labels are missing in {row_list(~lesson.keep)}; leave these rows out")
-    return _fuse(views, lesson.likelihood)
+    return _fuse(views, lesson.likelihood())
 
 def _fuse(views:np.ndarray, likelihood:np.ndarray) -> np.ndarray:
     "A log-linear pool of views times the likelihood of the given label, (n, k)."
@@ -537,7 +590,7 @@ def _fuse(views:np.ndarray, likelihood:np.ndarray) -> np.ndarray:
     joint = fit_pool(likelihood.argmax(1), logs, likelihood)(logs) * likelihood + 1e-12
     return joint / joint.sum(1, keepdims=True)
 
-def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|None=None) -> _Lesson:
+def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|None=None) -> Lesson:
     "Check labels, noise and audit, and put the audit's answers in."
     target = read_labels(labels, k or _classes(noise))
     if len(target) != n:
@@ -545,12 +598,13 @@ def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|No
     hard, k = np.ndim(labels) == 1 or np.shape(labels)[1] == 1, target.shape[1]
     if hard and not target[:, -1].any() and k > 2:
         raise CohortError(f"noise speaks of {k} classes, but no label is above {int(np.nanmax(np.asarray(labels, float)))}")
-    matrix, seen = row_matrices(noise, n, k, groups), np.full(n, -1) if audited is None else _read_audit(audited, n, k)
-    target[seen >= 0], matrix[seen >= 0] = np.eye(k)[seen[seen >= 0]], np.eye(k)
-    return _Lesson(target, matrix, hard)
+    seen = np.full(n, -1) if audited is None else _read_audit(audited, n, k)
+    codes, matrices, anchor = read_noise(noise, n, k, groups)
+    wanted = np.where(seen[:, None] >= 0, np.eye(k)[seen], target)
+    return Lesson(wanted, target, seen >= 0, codes, matrices, anchor, hard)
 
-# %% ../nbs/12_robust.ipynb #4ea798f5
-def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:Any, subject:Any, n:int, seed:int) -> _Lesson:
+# %% ../nbs/12_robust.ipynb #9781b222
+def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:Any, subject:Any, n:int, seed:int) -> Lesson:
     "Check, estimate what is missing, and soften labels if the method asks for it."
     if method not in METHODS:
         raise CohortError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}{near(method, METHODS)}")
@@ -560,13 +614,15 @@ def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:
     if (lesson.target[lesson.keep].max(0) > 0).sum() < 2:
         raise CohortError(f"all {int(lesson.keep.sum())} labels are of one class; there is nothing to tell apart")
     if needs.noise and lesson.hard and noise is None:
+        if audited is None:
+            warnings.warn("noise is guessed from labels and embedding alone: give audited= or noise= for an estimate", stacklevel=3)
         noise = _guess_noise(z(), read_labels(labels, lesson.target.shape[1]), groups, audited, subject, seed)
         lesson = _read_lesson(labels, noise, groups, audited, n)
     if not (needs.posterior and lesson.hard):
         return lesson
-    view = _teach_head(z(), lesson, "forward", Settings(), seed, subject=subject).left_out[lesson.keep]
-    lesson.target[lesson.keep] = _fuse(view[None], lesson.likelihood[lesson.keep])
-    return _Lesson(lesson.target, lesson.matrix, False)
+    teacher = _teach_head(z(), lesson, "forward", Settings(), seed, subject=subject)
+    soft = _fuse(teacher.left_out[None], lesson.likelihood(teacher.noise))
+    return replace(lesson, target=np.where(lesson.keep[:, None], soft, np.nan), hard=False)
 
 def _guess_noise(z:np.ndarray, target:np.ndarray, groups:Any, audited:Any, subject:Any, seed:int) -> NoiseEstimate:
     "The noise of the labels that are there, from out-of-sample probabilities and the audit."
@@ -637,7 +693,7 @@ def rince(objective:Any, batch:Any) -> tuple[Tensor, dict]:
     "Image and table find each other, but a pair that never will is let go (Chuang et al. 2022)."
     return image_and_table(objective, batch, rince_loss)
 
-# %% ../nbs/12_robust.ipynb #9ac5c148
+# %% ../nbs/12_robust.ipynb #63a5f3d3
 def compare_methods(
     z:np.ndarray, # training embedding, (n, d)
     labels:np.ndarray, # noisy labels, (n,)
@@ -666,23 +722,33 @@ def compare_methods(
     table.insert(3, "recovery", table.gain / (value.get("clean labels", np.nan) - value["ce, noisy"]))
     return table
 
+def ratio_over(
+    top:np.ndarray, # one number a world, (w,)
+    bottom:np.ndarray, # same worlds, (w,)
+) -> pd.Series: # mean, low, high
+    "Mean over mean, with a 95 % interval by the jackknife over worlds; single worlds where little was lost can't upset it."
+    top, bottom, n = np.asarray(top, float), np.asarray(bottom, float), len(top)
+    whole = top.mean() / bottom.mean()
+    without = (top.sum() - top) / (bottom.sum() - bottom) if n > 1 else np.array([whole])
+    return interval_over(n * whole - (n - 1) * without) + pd.Series({name: whole - (n * whole - (n - 1) * without).mean() for name in ("mean", "low", "high")})
+
 def summarise_recovery(
     table:pd.DataFrame, # of `compare_methods`, with a column world, and columns that name the setting
     by:Sequence[str]=("setting",), # those columns
     *,
-    least:float=0.005, # worlds where noise cost less than this, in AUC, have no recovery
+    least:float=0.003, # where noise cost less than this on average, in AUC, there is no recovery
 ) -> pd.DataFrame: # by + method, auc, lost, gain, low, high, recovery, recovery_low, recovery_high, worlds
-    "Means over worlds with paired 95 % intervals (Student); what else varies, tasks say, is averaged within a world first."
+    "Means over worlds with paired 95 % intervals; what else varies, tasks say, is averaged within a world first."
     rows = []
     mean = table.groupby([*by, "world", "method"], sort=False).auc.mean().unstack("method")
     for key, part in mean.groupby(list(by), sort=False):
-        lost = part["clean labels"] - part["ce, noisy"]
+        lost, part = part["clean labels"] - part["ce, noisy"], part.dropna(axis=1)
         for name in part.columns.drop(["clean labels", "ce, noisy"]):
             gain = part[name] - part["ce, noisy"]
-            share = (gain / lost)[lost >= least]
-            both = [interval_over(v) for v in (gain, share)]
-            rows.append(dict(zip(by, key)) | {"method": name, "auc": part[name].mean(), "lost": lost.mean(), "gain": both[0]["mean"], "low": both[0]["low"],
-                        "high": both[0]["high"], "recovery": both[1]["mean"], "recovery_low": both[1]["low"], "recovery_high": both[1]["high"], "worlds": len(share)})
+            share = ratio_over(gain, lost) if lost.mean() >= least else interval_over([])
+            found = {"auc": part[name].mean(), "lost": lost.mean(), **dict(zip(("gain", "low", "high"), interval_over(gain))),
+                     **dict(zip(("recovery", "recovery_low", "recovery_high"), share)), "worlds": len(part)}
+            rows.append(dict(zip(by, key)) | {"method": name} | found)
     return pd.DataFrame(rows)
 
 def plot_recovery(
