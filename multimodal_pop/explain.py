@@ -362,31 +362,31 @@ def gradient(
     score = scored(x, *extra)
     return torch.autograd.grad(score.sum(), x)[0], score.detach()
 
-def saliency(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def saliency(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Size of the gradient (Simonyan et al. 2014)."
     return gradient(scored, x, extra)[0].abs(), None
 
-def input_x_gradient(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def input_x_gradient(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Pixel times gradient (Shrikumar et al. 2016)."
     return x * gradient(scored, x, extra)[0], None
 
 # %% ../nbs/17_explain.ipynb #19ef842e
-def guided_backprop(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def guided_backprop(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Gradient without its negative parts at every ReLU (Springenberg et al. 2015)."
     return quietly(GuidedBackprop(scored).attribute, x, additional_forward_args=extra or None), None
 
-def gradcam(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def gradcam(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Feature maps of a layer weighed by their mean gradients, enlarged; signed (Selvaraju et al. 2017)."
     small = LayerGradCam(scored, o.layer_of(scored)).attribute(x, additional_forward_args=extra or None).detach()
     return LayerAttribution.interpolate(small, x.shape[2:], "bilinear"), None
 
-def guided_gradcam(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def guided_gradcam(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Guided backprop times the positive part of Grad-CAM (Selvaraju et al. 2017)."
     explain = GuidedGradCam(scored, o.layer_of(scored)).attribute
     return quietly(explain, x, additional_forward_args=extra or None, interpolate_mode="bilinear"), None
 
 # %% ../nbs/17_explain.ipynb #6eeceb12
-def occlusion(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def occlusion(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "What the score loses when a window takes the values of the baseline (Zeiler & Fergus 2014)."
     c, side = x.shape[1], x.shape[2]
     window, stride = o.window or max(1, side // 8), o.stride or max(1, side // 16)
@@ -430,7 +430,7 @@ def path_gradient(
     return mean
 
 # %% ../nbs/17_explain.ipynb #acb579ba
-def integrated_gradients(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def integrated_gradients(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Mean gradient on the way from the baseline, times the way (Sundararajan et al. 2017); steps doubled where the sum is off."
     start = o.baseline_of(x, scored)
     with torch.no_grad():
@@ -446,7 +446,7 @@ def integrated_gradients(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -
             break
     return maps, error
 
-def gradient_shap(scored:nn.Module, x:Tensor, extra:tuple, o:"Options") -> tuple[Tensor, Tensor|None]:
+def gradient_shap(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Integrated gradients from images of other people, one random point on each way (Erion et al. 2021)."
     b, device = len(x), x.device
     total, wanted = torch.zeros_like(x), torch.zeros(b, device=device)
