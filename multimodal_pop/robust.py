@@ -693,7 +693,7 @@ def rince(objective:Any, batch:Any) -> tuple[Tensor, dict]:
     "Image and table find each other, but a pair that never will is let go (Chuang et al. 2022)."
     return image_and_table(objective, batch, rince_loss)
 
-# %% ../nbs/12_robust.ipynb #557a857d
+# %% ../nbs/12_robust.ipynb #63a5f3d3
 def compare_methods(
     z:np.ndarray, # training embedding, (n, d)
     labels:np.ndarray, # noisy labels, (n,)
@@ -755,30 +755,26 @@ def plot_recovery(
     table:pd.DataFrame, # of `summarise_recovery`, one setting
     ax:Axes|None=None, # where to draw
 ) -> Axes: # a dot and an interval a method
-    "The share of the lost AUC that each method brings back; long intervals are cut off at the edge."
+    "The share of the lost AUC that each method brings back; filled where its gain leaves zero out."
     table = table.sort_values("recovery")
-    ax = new_ax(ax, figsize=(6.8, 0.9 + 0.3 * len(table)))
-    left, right = np.clip(min(table.recovery_low.min(), table.recovery.min()) - 0.1, -2, -0.1), np.clip(table.recovery_high.max() + 0.1, 1.1, 2)
-    for x, color, style in ((0, "context", "-"), (0.5, "doubt", "--"), (1, "truth", "-")):
-        ax.axvline(x, color=COLORS[color], linewidth=1, linestyle=style)
+    ax = new_ax(ax, figsize=(6.4, 0.9 + 0.3 * len(table)))
+    for x, color in ((0, COLORS["context"]), (0.5, COLORS["doubt"]), (1, COLORS["truth"])):
+        ax.axvline(x, color=color, linewidth=1, linestyle="-" if x != 0.5 else "--")
     for place, row in enumerate(table.itertuples()):
-        sure = row.recovery_low > 0 or row.recovery_high < 0
         ax.plot([row.recovery_low, row.recovery_high], [place] * 2, color=COLORS["joint"], linewidth=1.5)
-        ax.plot(row.recovery, place, "o", color=COLORS["joint"], markerfacecolor=COLORS["joint"] if sure else "white")
+        ax.plot(row.recovery, place, "o", color=COLORS["joint"], markerfacecolor=COLORS["joint"] if row.low > 0 or row.high < 0 else "white")
     best = table.iloc[-1]
-    ax.set(yticks=range(len(table)), yticklabels=table.method, xlim=(left, right), xlabel="share of the lost AUC that comes back, 95 % interval (0: noisy, 1: clean labels)",
-           title=f"{best.method}: {best.recovery:.0%} of the lost AUC comes back")
+    ax.set(yticks=range(len(table)), yticklabels=table.method, xlabel="share of the lost AUC that comes back (0: noisy labels, 1: clean ones), 95 % interval",
+           title=f"{best.method}: {best.recovery:.0%} of the lost AUC comes back", xlim=(max(-2.0, table.recovery_low.min() - 0.1), min(2.5, max(1.1, table.recovery_high.max() + 0.1))))
     ax.grid(False, axis="y")
     return ax
 
-# %% ../nbs/12_robust.ipynb #d3b2fe03
+# %% ../nbs/12_robust.ipynb #f1ddf64f
 def recovery_grid(
     summary:pd.DataFrame, # of `summarise_recovery`
     by:Sequence[str]=("setting",), # its columns that name a setting
-) -> pd.DataFrame: # method × setting, texts such as "62%*"; the last row is the AUC that noise cost
+) -> pd.DataFrame: # method × setting, texts such as "62 %*"
     "All recoveries on one page; * marks gains, and losses, whose 95 % interval leaves zero out."
     sure = (summary.low > 0) | (summary.high < 0)
     text = [("" if np.isnan(r) else f"{r:.0%}") + ("*" if s else "") for r, s in zip(summary.recovery, sure)]
-    grid = summary.assign(text=text).pivot_table(index="method", columns=list(by), values="text", aggfunc="first", sort=False).fillna("")
-    grid.loc["AUC lost"] = summary.groupby(list(by)).lost.first().map("{:.3f}".format)
-    return grid
+    return summary.assign(text=text).pivot_table(index="method", columns=list(by), values="text", aggfunc="first", sort=False).fillna("")
