@@ -919,6 +919,7 @@ def train_subset(
     labels:Sequence[float]=(0.1, 1.0), # shares of the training labels
     draws:int=3, # times that few labels are drawn
     embed:bool=False, # return the training embedding as well
+    keep:str|Path|None=None, # folder for the trained model
     **options:Any, # of `pretrain`
 ) -> dict: # scores "0.1 task", their means over binary tasks "auc 0.1" …, seconds
     "Pretrain with some columns, probe every task from images alone."
@@ -927,6 +928,8 @@ def train_subset(
     model = pretrain(train, columns=list(columns), seed=seed, **{"progress": False, **options})
     z_train, z_test = model.embed(train), model.embed(test)
     seconds = time.perf_counter() - start
+    if keep is not None:
+        model.save(keep)
     table = few_labels(z_train, train.labels, z_test, test.labels, labels=labels, draws=draws,
                        metrics=("auc", "r2"), resamples=2, seed=seed)
     table = table[table["task"] != "mean"] if "task" in table else table
@@ -1340,6 +1343,7 @@ def fidelity_study(
     minutes:float=60.0, # no run begins after that
     recipe:Mapping|None=None, # of `draw_subsets`: sizes, repeats, seed
     embeddings:Mapping|None=None, # world -> function that gives the frozen embedding; None: of all columns
+    keep:str|Path|None=None, # folder for the trained models, "world-subset-seed"; None: they are not kept
     **options:Any, # of `pretrain`
 ) -> pd.DataFrame: # world, subset, kind, size, seed, columns, criteria, real scores, seconds
     "Pretrain subsets drawn by the recipe, and note beside the truth what every cheap criterion had said."
@@ -1356,7 +1360,8 @@ def fidelity_study(
         for i, seed in progress(todo, f"world {world}", show=options.get("progress", True)):
             if time.monotonic() > end:
                 break
-            real = train_subset(train, test, drawn["columns"][i], seed=seed, **{**options, "progress": False})
+            place = {} if keep is None else {"keep": Path(keep) / f"{world}-{i}-{seed}"}
+            real = train_subset(train, test, drawn["columns"][i], seed=seed, **place, **{**options, "progress": False})
             rows.append({"world": world, "subset": int(i), "kind": drawn.kind[i], "size": int(drawn["size"][i]), "seed": seed,
                          "columns": " ".join(drawn["columns"][i]), **cheap.iloc[i].drop("size"), **real})
             with write_atomic(out) as temporary:
