@@ -1198,6 +1198,19 @@ class Proof:
     differences:pd.DataFrame # chosen minus each other arm, few labels
     differences_all:pd.DataFrame # the same with all labels
 
+    @property
+    def verdict(self) -> str: # one sentence
+        "Whether the chosen columns beat all columns, and by how much."
+        gain = self.differences.loc["all"]
+        told = "are better than" if gain.low > 0 else "are worse than" if gain.high < 0 else "are not shown to be better than"
+        if not np.isfinite(gain.low):
+            return f"{gain['mean']:+.3f} against all columns in one run: too few worlds or seeds for a verdict."
+        return f"The chosen columns {told} all columns: {gain['mean']:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ({int(gain.n)} pairs)."
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.verdict}</b>" + self.differences.to_html(float_format="{:.3f}".format)
+
+
 # %% ../nbs/16_selection.ipynb #dffaf3d1
 def confirm(self:SubsetSearch,
     cohorts:Mapping[Any, Any], # world -> (train, test) that the search never saw, or a function that makes them
