@@ -27,8 +27,8 @@ from sklearn.preprocessing import StandardScaler
 
 from .cohort import CohortError, row_list
 from .core import COLORS, new_ax, suppress_small
-from .evaluate import (Metric, _summary, auc, bootstrap, brier, check_embedding, cross_val_probs, deal_folds, ece,
-                                     fit_probe, holm, interval_over, metric_set, read_tasks)
+from .evaluate import (Metric, auc, bootstrap, brier, check_embedding, cross_val_probs, deal_folds, ece,
+                                     fit_probe, holm, interval_over, interval_table, metric_set, read_tasks)
 from .noise import clean_posterior, estimate_noise
 
 # %% ../nbs/14_bias.ipynb #99fc921c
@@ -563,7 +563,7 @@ def audit(
     drawn = bootstrap(made, len(data.y), seed=seed, **{**options, "subject": data.subject})
     pairs = make_pairs(made, value.iloc[0], drawn, data, divisions)
     found, worst = compare_groups(pairs), worst_groups(pairs)
-    table = _audit_rows(_summary(value, drawn, made), found, worst, divisions, metrics, len(data.y))
+    table = _audit_rows(interval_table(value, drawn, made), found, worst, divisions, metrics, len(data.y))
     table.attrs = {"suppressed": small, "unlabelled": data.unlabelled, "gaps": found.to_dict("records")}
     return table
 
@@ -725,7 +725,7 @@ def shortcut_probe(
                      (name, "fall", "auc"): Metric(lambda w, balanced=balanced: ask(w) - balanced(w))}
     value = pd.DataFrame({key: metric(np.ones((1, len(z)))) for key, metric in made.items()})
     drawn = bootstrap(made, len(z), subject=subject, draws=draws, seed=seed)
-    table = _summary(value, drawn, made).rename_axis(["variable", "question", "metric"]).reset_index()
+    table = interval_table(value, drawn, made).rename_axis(["variable", "question", "metric"]).reset_index()
     return _judge(table, drawn)
 
 def _judge(table:pd.DataFrame, drawn:pd.DataFrame) -> pd.DataFrame:
@@ -792,7 +792,7 @@ def shortcut_probe(
                      (name, "fall", "auc"): Metric(lambda w, balanced=balanced: ask(w) - balanced(w))}
     value = pd.DataFrame({key: metric(np.ones((1, len(z)))) for key, metric in made.items()})
     drawn = bootstrap(made, len(z), subject=subject, draws=draws, seed=seed)
-    table = _summary(value, drawn, made).rename_axis(["variable", "question", "metric"]).reset_index()
+    table = interval_table(value, drawn, made).rename_axis(["variable", "question", "metric"]).reset_index()
     return _judge(table, drawn)
 
 def _judge(table:pd.DataFrame, drawn:pd.DataFrame) -> pd.DataFrame:
@@ -1210,7 +1210,7 @@ def _one_world(found:Mapping, methods:Sequence[str], n:int, seed:int) -> pd.Data
     ones = np.ones((1, n))
     parts = []
     for metrics in (flat, change):
-        parts.append(_summary(pd.DataFrame({k: m(ones) for k, m in metrics.items()}), bootstrap(metrics, n, draws=500, seed=seed), metrics))
+        parts.append(interval_table(pd.DataFrame({k: m(ones) for k, m in metrics.items()}), bootstrap(metrics, n, draws=500, seed=seed), metrics))
     table = pd.concat([parts[0], parts[1].set_axis(["change", "change_low", "change_high"], axis=1)], axis=1)
     return table.rename_axis(["method", "measure"]).reset_index()
 

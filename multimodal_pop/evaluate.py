@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'KIND_METRICS', 'STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'Metric', 'auc', 'ap', 'brier', 'ece',
-           'balanced_accuracy', 'r2', 'pearson', 'mae', 'subject_weights', 'bootstrap', 'intervals', 'check_embedding',
-           'Task', 'read_tasks', 'Probe', 'deal_folds', 'fit_probe', 'metric_set', 'linear_probe', 'metric_maker',
-           'plot_reliability', 'cross_val_probs', 'draw_labels', 'few_labels', 'plot_few_labels', 'compare',
-           'interval_over', 'holm', 'plot_differences', 'Neighbours', 'knn_probe', 'concordance', 'c_index', 'cox_loss',
-           'fit_cox', 'survival_probe', 'covariate_matrix', 'covariate_gain', 'transfer', 'small_clinic',
+           'balanced_accuracy', 'r2', 'pearson', 'mae', 'subject_weights', 'bootstrap', 'intervals', 'interval_table',
+           'check_embedding', 'Task', 'read_tasks', 'Probe', 'deal_folds', 'fit_probe', 'metric_set', 'linear_probe',
+           'metric_maker', 'plot_reliability', 'cross_val_probs', 'draw_labels', 'few_labels', 'plot_few_labels',
+           'compare', 'interval_over', 'holm', 'plot_differences', 'Neighbours', 'knn_probe', 'concordance', 'c_index',
+           'cox_loss', 'fit_cox', 'survival_probe', 'covariate_matrix', 'covariate_gain', 'transfer', 'small_clinic',
            'table_predict', 'cohort_task', 'table_baseline', 'Target', 'make_targets', 'Predictor', 'save', 'load',
            'fine_tune', 'supervised', 'supervised_objective', 'labelled_rows']
 
@@ -243,10 +243,15 @@ def intervals(
 ) -> pd.DataFrame: # index: the names; columns value, low, high
     "Each metric's value with a bootstrap interval over resampled participants."
     value = pd.DataFrame({name: metric(np.ones((1, n))) for name, metric in metrics.items()})
-    return _summary(value, bootstrap(metrics, n, **options), metrics, confidence)
+    return interval_table(value, bootstrap(metrics, n, **options), metrics, confidence)
 
-def _summary(value:pd.DataFrame, drawn:pd.DataFrame, metrics:Mapping, confidence:float=0.95) -> pd.DataFrame:
-    "Values (one row) with intervals from their draws (many rows)."
+def interval_table(
+    value:pd.DataFrame, # one row, a column a metric
+    drawn:pd.DataFrame, # from `bootstrap`: many rows, the same columns
+    metrics:Mapping, # name -> `Metric`
+    confidence:float=0.95, # of the interval
+) -> pd.DataFrame: # index: the names; columns value, low, high
+    "Values with intervals from their draws."
     rows = {}
     for name in drawn:
         metric, point, d = metrics[name], float(value[name].iloc[0]), drawn[name].dropna().to_numpy()
@@ -453,7 +458,7 @@ def _report(metrics:dict, n:int, several:bool, **options:Any) -> pd.DataFrame:
     "Values and intervals of metrics named (task, metric); for several tasks their mean as well."
     value = pd.DataFrame({name: metric(np.ones((1, n))) for name, metric in metrics.items()})
     drawn = bootstrap(metrics, n, **options)
-    table = _summary(value, drawn, _add_means(metrics, value, drawn)).rename_axis(["task", "metric"]).reset_index()
+    table = interval_table(value, drawn, _add_means(metrics, value, drawn)).rename_axis(["task", "metric"]).reset_index()
     return table if several else table.drop(columns="task")
 
 def linear_probe(
@@ -631,8 +636,8 @@ def _over_draws(value:pd.DataFrame, drawn:pd.DataFrame, metrics:dict, sizes:dict
     point = pd.DataFrame({name: [np.mean([value[(*name, i)].iloc[0] for i in range(d)])] for name in names})
     metrics = {name: metrics[(*name, 0)] for name in names}
     if sizes is None:
-        return _summary(point, mean, metrics)
-    table = _summary(point, mean, _add_means(metrics, point, mean)).rename_axis(["task", "metric"]).reset_index()
+        return interval_table(point, mean, metrics)
+    table = interval_table(point, mean, _add_means(metrics, point, mean)).rename_axis(["task", "metric"]).reset_index()
     return table.assign(n=table["task"].map({**sizes, "mean": max(sizes.values())}))
 
 # %% ../nbs/09_evaluate.ipynb #62fbe234
