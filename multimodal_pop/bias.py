@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GROUP_METRICS', 'PROBABILITIES', 'SMALL', 'RARE', 'HEADS', 'RULES', 'METHODS', 'read_groups', 'divide', 'share_of',
-           'calibration_slope', 'GroupMetric', 'Scored', 'read_scored', 'enough', 'group_measures', 'chance_ece',
-           'spread_of', 'Pairs', 'make_pairs', 'compare_groups', 'worst_groups', 'audit', 'gap_table', 'plot_audit',
+           'calibration_slope', 'GroupMetric', 'Scored', 'read_scored', 'enough', 'chance_ece', 'spread_of', 'Pairs',
+           'make_pairs', 'compare_groups', 'worst_groups', 'group_measures', 'audit', 'gap_table', 'plot_audit',
            'threshold_at', 'independence_weights', 'balanced_metric', 'probe_variable', 'shortcut_probe', 'Sample',
            'read_sample', 'Head', 'fit_head', 'cell_codes', 'row_weights', 'fit_dro', 'relabel', 'flag_chance',
            'equal_tpr_rule', 'hull', 'equal_odds_rule', 'read_method', 'train_head', 'Mitigated', 'mitigate',
@@ -191,24 +191,6 @@ def enough(
     size = {"cases": y.sum(), "controls": (1 - y).sum(), "both": min(y.sum(), (1 - y).sum()), "flagged": decided.sum(), "rows": len(y)}[needs]
     return min(size, len(y)) >= SMALL
 
-def group_measures(
-    data:Scored, # of `read_scored`
-    divisions:Mapping, # of `divide`
-    metrics:Sequence[str], # names of `GROUP_METRICS`
-) -> tuple[dict, list]: # (variable, group, metric) -> Metric over all rows; cells that are too small
-    "Every metric in every group, as functions of the weights of all rows."
-    made, small = {}, []
-    everyone = {"": {"overall": np.arange(len(data.y))}}
-    for variable, parts in {**everyone, **divisions}.items():
-        for (group, rows), name in itertools.product(parts.items(), metrics):
-            spec, (y, s, d) = GROUP_METRICS[name], (v[rows] for v in (data.y, data.score, data.decided))
-            if not enough(y, d, spec.needs):
-                small.append({"group": group, "metric": name, "reason": f"fewer than {SMALL} {spec.needs if spec.needs != 'both' else 'of a class'}"})
-                continue
-            inner = spec.make(y, s, d)
-            made[variable, group, name] = Metric(lambda w, inner=inner, rows=rows: inner(w[:, rows]), min(inner.few, len(rows)), inner.share)
-    return made, small
-
 # %% ../nbs/14_bias.ipynb #4b06dd6e
 def chance_ece(
     score:np.ndarray, # probability of 1, (n,)
@@ -219,66 +201,7 @@ def chance_ece(
     parts = np.array_split(np.sort(score), min(bins, len(score)))
     return float(sum(np.sqrt(2 / np.pi * (p * (1 - p)).sum()) for p in parts) / len(score))
 
-def spread_of(
-    value:np.ndarray, # values of some groups, (k,)
-    drawn:np.ndarray, # their resamples, (b, k)
-    few:np.ndarray, # people that each rests on, (k,)
-    share:bool, # whether they are shares
-) -> np.ndarray: # standard errors, (k,)
-    "Bootstrap standard errors, corrected for few people, never zero for a share that is 0 or 1."
-    few, inside = np.maximum(few, 2), np.clip(value, 0, 1)
-    error = np.nanstd(drawn, axis=0) * np.sqrt(few / (few - 1))
-    held = (inside * few + 1) / (few + 2)
-    if not share:
-        return error
-    floor = np.sqrt(held * (1 - held) / few)
-    return np.where(inside * (1 - inside) > 0, error * np.sqrt(held * (1 - held) / np.maximum(inside * (1 - inside), 1e-9)), floor)
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    "All differences between the groups of one variable, in one metric."
-    groups: list # names, k
-    value: np.ndarray # of each group, (k,)
-    error: np.ndarray # standard errors, (k,)
-    few: np.ndarray # people behind each, (k,)
-    off: np.ndarray # what chance alone adds to each, (k,)
-    centred: np.ndarray # resamples less their mean, in standard errors, (b, k)
-
-    @property
-    def index(self) -> tuple[np.ndarray, np.ndarray]:
-        "First and second group of each pair."
-        return np.triu_indices(len(self.value), 1)
-
-    @property
-    def standard(self) -> tuple[np.ndarray, np.ndarray]:
-        "Standard error and degrees of freedom (Welch) of each difference."
-        parts = self.error[np.stack(self.index)] ** 2
-        freedom = parts.sum(0) ** 2 / (parts ** 2 / np.maximum(self.few[np.stack(self.index)] - 1, 1)).sum(0)
-        return np.sqrt(parts.sum(0)), freedom
-
-    @property
-    def difference(self) -> np.ndarray:
-        "Absolute differences, less what unequal sizes make by chance."
-        i, j = self.index
-        raw, chance = self.value[i] - self.value[j], self.off[i] - self.off[j]
-        return np.abs(raw) - np.clip(np.sign(raw) * chance, 0, np.abs(raw))
-
-    def widest(self) -> np.ndarray: # (b,)
-        "The largest standardised difference in each resample."
-        i, j = self.index
-        moved = self.centred * self.error
-        return np.nanmax(np.abs(moved[:, i] - moved[:, j]) / self.standard[0], axis=1)
-
 # %% ../nbs/14_bias.ipynb #4b06dd6e2
-def chance_ece(
-    score:np.ndarray, # probability of 1, (n,)
-    *,
-    bins:int=10, # of equal size
-) -> float: # calibration error
-    "The calibration error that a perfectly calibrated score shows by chance: the fewer people, the more."
-    parts = np.array_split(np.sort(score), min(bins, len(score)))
-    return float(sum(np.sqrt(2 / np.pi * (p * (1 - p)).sum()) for p in parts) / len(score))
-
 def spread_of(
     value:np.ndarray, # values of some groups, (k,)
     drawn:np.ndarray, # their resamples, (b, k)
@@ -352,66 +275,7 @@ def make_pairs(
         found[variable, name] = Pairs([c[1] for c in cells], v, error, few, off, (d - np.nanmean(d, axis=0)) / error)
     return found
 
-def compare_groups(
-    pairs:Mapping, # of `make_pairs`
-    *,
-    confidence:float=0.99, # that all intervals hold together
-) -> pd.DataFrame: # variable, metric, gap, low, high, p, p_joint, lowest, highest, found
-    "The gap of every variable and metric; intervals and `p_joint` hold for all of them together."
-    widest = np.stack([p.widest() for p in pairs.values()], axis=1) if pairs else np.zeros((1, 0))
-    jointly, rows = np.nanmax(widest, axis=1) if pairs else np.zeros(1), []
-    for (variable, name), found in pairs.items():
-        error, freedom = found.standard
-        reach = stats.t.isf(stats.norm.sf(np.quantile(jointly, confidence)), freedom) * error
-        far = stats.norm.isf(stats.t.sf(found.difference / error, freedom)).max()
-        rarely = lambda null: (1 + np.sum(null >= far)) / (1 + len(null))
-        own, joint = rarely(widest[:, len(rows)]), rarely(jointly)
-        low = max(0.0, (found.difference - reach).max())
-        i, j = found.index
-        rows.append((variable, name, np.ptp(found.value), low, (np.abs(found.value[i] - found.value[j]) + reach).max(), own, joint,
-                     found.groups[found.value.argmin()], found.groups[found.value.argmax()], bool(low > 0)))
-    return pd.DataFrame(rows, columns=["variable", "metric", "gap", "low", "high", "p", "p_joint", "lowest", "highest", "found"])
-
-def worst_groups(
-    pairs:Mapping, # of `make_pairs`
-    *,
-    confidence:float=0.95, # of each interval
-) -> pd.DataFrame: # variable, metric, group, value, low, high
-    "The worst value among the groups, with an interval that knows it was picked as the worst."
-    rows = []
-    for (variable, name), found in pairs.items():
-        if (better := GROUP_METRICS[name].better) == 0:
-            continue
-        tail = stats.norm.sf(np.quantile(np.nanmax(np.abs(found.centred), axis=1), confidence))
-        reach = stats.t.isf(tail, np.maximum(found.few - 1, 1)) * found.error
-        pick, place = (np.min, found.value.argmin()) if better > 0 else (np.max, found.value.argmax())
-        low, high = np.clip([pick(found.value - reach), pick(found.value + reach)], 0, 1)
-        rows.append((variable, name, found.groups[place], found.value[place], low, high))
-    return pd.DataFrame(rows, columns=["variable", "metric", "group", "value", "low", "high"])
-
 # %% ../nbs/14_bias.ipynb #43b02d412
-def make_pairs(
-    measures:Mapping, # of `group_measures`
-    value:pd.Series, # point values, same keys
-    drawn:pd.DataFrame, # resamples, same keys as columns
-    data:Scored, # of `read_scored`
-    divisions:Mapping, # of `divide`
-) -> dict: # (variable, metric) -> Pairs, where at least two groups are large enough
-    "Sort resampled metrics into comparisons of groups."
-    found, keys = {}, {}
-    for variable, group, name in measures:
-        if variable and np.isfinite(value[variable, group, name]) and measures[variable, group, name].few >= 2:
-            keys.setdefault((variable, name), []).append((variable, group, name))
-    for (variable, name), cells in keys.items():
-        if len(cells) < 2:
-            continue
-        v, d = value[cells].to_numpy(float), drawn[cells].to_numpy(float)
-        few = np.array([measures[c].few for c in cells])
-        error = np.maximum(spread_of(v, d, few, measures[cells[0]].share), 1e-9)
-        off = np.array([chance_ece(data.score[divisions[variable][c[1]]]) if name == "ece" else 0.0 for c in cells])
-        found[variable, name] = Pairs([c[1] for c in cells], v, error, few, off, (d - np.nanmean(d, axis=0)) / error)
-    return found
-
 def compare_groups(
     pairs:Mapping, # of `make_pairs`
     *,
@@ -431,67 +295,8 @@ def compare_groups(
         rows.append((variable, name, np.ptp(found.value), low, (np.abs(found.value[i] - found.value[j]) + reach).max(), own, joint,
                      found.groups[found.value.argmin()], found.groups[found.value.argmax()], bool(low > 0)))
     return pd.DataFrame(rows, columns=["variable", "metric", "gap", "low", "high", "p", "p_joint", "lowest", "highest", "found"])
-
-def worst_groups(
-    pairs:Mapping, # of `make_pairs`
-    *,
-    confidence:float=0.95, # of each interval
-) -> pd.DataFrame: # variable, metric, group, value, low, high
-    "The worst value among the groups, with an interval that knows it was picked as the worst."
-    rows = []
-    for (variable, name), found in pairs.items():
-        if (better := GROUP_METRICS[name].better) == 0:
-            continue
-        tail = stats.norm.sf(np.quantile(np.nanmax(np.abs(found.centred), axis=1), confidence))
-        reach = stats.t.isf(tail, np.maximum(found.few - 1, 1)) * found.error
-        pick, place = (np.min, found.value.argmin()) if better > 0 else (np.max, found.value.argmax())
-        low, high = np.clip([pick(found.value - reach), pick(found.value + reach)], 0, 1)
-        rows.append((variable, name, found.groups[place], found.value[place], low, high))
-    return pd.DataFrame(rows, columns=["variable", "metric", "group", "value", "low", "high"])
 
 # %% ../nbs/14_bias.ipynb #43b02d413
-def make_pairs(
-    measures:Mapping, # of `group_measures`
-    value:pd.Series, # point values, same keys
-    drawn:pd.DataFrame, # resamples, same keys as columns
-    data:Scored, # of `read_scored`
-    divisions:Mapping, # of `divide`
-) -> dict: # (variable, metric) -> Pairs, where at least two groups are large enough
-    "Sort resampled metrics into comparisons of groups."
-    found, keys = {}, {}
-    for variable, group, name in measures:
-        if variable and np.isfinite(value[variable, group, name]) and measures[variable, group, name].few >= 2:
-            keys.setdefault((variable, name), []).append((variable, group, name))
-    for (variable, name), cells in keys.items():
-        if len(cells) < 2:
-            continue
-        v, d = value[cells].to_numpy(float), drawn[cells].to_numpy(float)
-        few = np.array([measures[c].few for c in cells])
-        error = np.maximum(spread_of(v, d, few, measures[cells[0]].share), 1e-9)
-        off = np.array([chance_ece(data.score[divisions[variable][c[1]]]) if name == "ece" else 0.0 for c in cells])
-        found[variable, name] = Pairs([c[1] for c in cells], v, error, few, off, (d - np.nanmean(d, axis=0)) / error)
-    return found
-
-def compare_groups(
-    pairs:Mapping, # of `make_pairs`
-    *,
-    confidence:float=0.99, # that all intervals hold together
-) -> pd.DataFrame: # variable, metric, gap, low, high, p, p_joint, lowest, highest, found
-    "The gap of every variable and metric; intervals and `p_joint` hold for all of them together."
-    widest = np.stack([p.widest() for p in pairs.values()], axis=1) if pairs else np.zeros((1, 0))
-    jointly, rows = np.nanmax(widest, axis=1) if pairs else np.zeros(1), []
-    for (variable, name), found in pairs.items():
-        error, freedom = found.standard
-        reach = stats.t.isf(stats.norm.sf(np.quantile(jointly, confidence)), freedom) * error
-        far = stats.norm.isf(stats.t.sf(found.difference / error, freedom)).max()
-        rarely = lambda null: (1 + np.sum(null >= far)) / (1 + len(null))
-        own, joint = rarely(widest[:, len(rows)]), rarely(jointly)
-        low = max(0.0, (found.difference - reach).max())
-        i, j = found.index
-        rows.append((variable, name, np.ptp(found.value), low, (np.abs(found.value[i] - found.value[j]) + reach).max(), own, joint,
-                     found.groups[found.value.argmin()], found.groups[found.value.argmax()], bool(low > 0)))
-    return pd.DataFrame(rows, columns=["variable", "metric", "gap", "low", "high", "p", "p_joint", "lowest", "highest", "found"])
-
 def worst_groups(
     pairs:Mapping, # of `make_pairs`
     *,
@@ -510,17 +315,6 @@ def worst_groups(
     return pd.DataFrame(rows, columns=["variable", "metric", "group", "value", "low", "high"])
 
 # %% ../nbs/14_bias.ipynb #13ea8a602
-SMALL = 5  # fewer people than this are not shown
-
-def enough(
-    y:np.ndarray, # 0 or 1, (n,)
-    decided:np.ndarray, # 0 or 1, (n,)
-    needs:str, # of a `GroupMetric`
-) -> bool:
-    "Whether a cell holds enough people for its metric to be shown."
-    size = {"cases": y.sum(), "controls": (1 - y).sum(), "both": min(y.sum(), (1 - y).sum()), "flagged": decided.sum(), "rows": len(y)}[needs]
-    return min(size, len(y)) >= SMALL
-
 def group_measures(
     data:Scored, # of `read_scored`
     divisions:Mapping, # of `divide`
@@ -698,73 +492,7 @@ def probe_variable(
     bins = pd.qcut(values, 5, labels=False, duplicates="drop") if number else values
     return name, metric, np.where(np.isnan(values), -1, np.nan_to_num(bins)).astype(int)
 
-def shortcut_probe(
-    z:np.ndarray, # embedding, (n, d)
-    groups:Any, # what shouldn't matter: one variable (n,), or a DataFrame; numbers such as age stay numbers
-    y:Any=None, # the label, two classes, (n,); missing = NaN
-    *,
-    subject:Sequence|None=None, # who each row belongs to, (n,)
-    draws:int=1000, # resamples
-    seed:int=0, # of folds and resampling
-) -> pd.DataFrame: # variable, question, metric, value, low, high, p, found
-    "Can a variable be read from the embedding, also with the label held fixed, and does the label's AUC fall when the two are made independent?"
-    z = check_embedding(z)
-    frame = pd.DataFrame(groups).reset_index(drop=True) if isinstance(groups, (pd.DataFrame, Mapping)) else pd.DataFrame({getattr(groups, "name", None) or "group": np.asarray(groups)})
-    if len(frame) != len(z):
-        raise CohortError(f"groups have {len(frame)} rows, the embedding {len(z)}; they must match row by row")
-    label = None if y is None else _two_classes(y)
-    ask = None if y is None else metric_set(label, cross_val_probs(z, label, groups=subject, seed=seed, kind="binary"), "binary", names=["auc"])["auc"]
-    made = {}
-    for name in frame:
-        kind, reading, codes = probe_variable(z, frame[name], subject=subject, seed=seed)
-        made[name, "read from z", kind] = reading
-        if y is not None:
-            made[name, "read from z, y fixed", kind] = balanced_metric(reading, codes, label)
-            balanced = balanced_metric(ask, codes, label)
-            made |= {(name, "y", "auc"): ask, (name, "y, balanced", "auc"): balanced,
-                     (name, "fall", "auc"): Metric(lambda w, balanced=balanced: ask(w) - balanced(w))}
-    value = pd.DataFrame({key: metric(np.ones((1, len(z)))) for key, metric in made.items()})
-    drawn = bootstrap(made, len(z), subject=subject, draws=draws, seed=seed)
-    table = interval_table(value, drawn, made).rename_axis(["variable", "question", "metric"]).reset_index()
-    return _judge(table, drawn)
-
-def _judge(table:pd.DataFrame, drawn:pd.DataFrame) -> pd.DataFrame:
-    "p-values against no reading and no fall, Holm's correction over the variables, and what is found at 0.05."
-    null = np.where(table.question == "fall", 0.0, np.where(table.metric == "r2", 0.0, 0.5))
-    spread = drawn.std().to_numpy()
-    far = (table.value.to_numpy() - null) / np.maximum(spread, 1e-12)
-    p = pd.Series(2 * stats.norm.sf(np.abs(far)))
-    p[table.question.isin(["y", "y, balanced"]).to_numpy()] = np.nan
-    for _, rows in table[p.notna().to_numpy()].groupby("question").groups.items():
-        p[rows] = holm(p[rows])
-    return table.assign(p=p, found=(p < 0.05) & (far > 0))
-
 # %% ../nbs/14_bias.ipynb #e5d0b3cf2
-RARE = 20  # levels with fewer rows can't be learned
-
-def probe_variable(
-    z:np.ndarray, # embedding, (n, d)
-    variable:pd.Series, # sex, age, centre, scanner, (n,)
-    *,
-    subject:Sequence|None=None, # who each row belongs to, (n,)
-    seed:int=0, # of the folds
-) -> tuple[str, Metric, np.ndarray]: # kind; metric of the cross-validated reading; code for balancing, -1 = none
-    "How well a variable can be read from an embedding by a linear probe that saw nobody of the fold."
-    column = pd.DataFrame({variable.name: variable.to_numpy()})
-    task = read_tasks(column, column)[0]
-    values, number = task.train, task.kind == "continuous"
-    if not number:
-        values = pd.Series(values).where(pd.Series(values).map(pd.Series(values).value_counts()) >= RARE)
-        codes, levels = pd.factorize(values, sort=True)
-        values = np.where(codes < 0, np.nan, codes)
-        if len(levels) < 2:
-            raise CohortError(f"groups: {variable.name!r} has fewer than two levels with {RARE} rows; nothing can be read")
-    kind, name = ("continuous", "r2") if number else ("binary" if len(levels) == 2 else "multiclass", "auc")
-    read = cross_val_probs(z, values, groups=subject, seed=seed, kind=kind)
-    metric = metric_set(values, read[:, 0] if number else read, kind, names=[name])[name]
-    bins = pd.qcut(values, 5, labels=False, duplicates="drop") if number else values
-    return name, metric, np.where(np.isnan(values), -1, np.nan_to_num(bins)).astype(int)
-
 def shortcut_probe(
     z:np.ndarray, # embedding, (n, d)
     groups:Any, # what shouldn't matter: one variable (n,), or a DataFrame; numbers such as age stay numbers
@@ -887,79 +615,7 @@ def row_weights(
         return cells @ (1 / np.maximum(cells.sum(0), 1e-9))
     return np.ones(len(target))
 
-def fit_dro(
-    z:np.ndarray, # (n, d)
-    target:np.ndarray, # 0 to 1, (n,)
-    groups:np.ndarray, # (n,)
-    *,
-    strength:float, # inverse penalty
-    step:float=0.5, # of the weights of cells
-    rounds:int=30, # of weights and fits
-) -> Head:
-    "Group DRO for a convex head: raise the weights of the cells with the largest loss, average over rounds (after Sagawa et al. 2020, ICLR)."
-    cells = cell_codes(groups, target)
-    cells = cells / cells.sum(0)
-    q, mean, head = np.full(cells.shape[1], 1 / cells.shape[1]), 0.0, None
-    for _ in range(rounds):
-        head = fit_head(z, target, cells @ q, strength=strength, start=head and head.model)
-        p = np.clip(head.predict(z), 1e-6, 1 - 1e-6)
-        loss = -np.concatenate([np.log(p)[None] @ cells[:, :len(q) // 2], np.log(1 - p)[None] @ cells[:, len(q) // 2:]], axis=1)[0]
-        q = q * np.exp(step * (loss - loss.max()))
-        q, mean = q / q.sum(), mean + q / q.sum() / rounds
-    return fit_head(z, target, cells @ mean, strength=strength)
-
 # %% ../nbs/14_bias.ipynb #995e01982
-@dataclass(frozen=True, eq=False)
-class Head:
-    "A weighted logistic regression on standardised features."
-    scaler: StandardScaler
-    model: LogisticRegression
-
-    def predict(self,
-        z:np.ndarray, # (n, d)
-    ) -> np.ndarray: # probability of 1, (n,)
-        "Probability of class 1."
-        return self.model.predict_proba(self.scaler.transform(z))[:, 1]
-
-def fit_head(
-    z:np.ndarray, # (n, d)
-    target:np.ndarray, # probability that the label is 1, (n,)
-    weights:np.ndarray, # of rows, (n,)
-    *,
-    strength:float, # inverse penalty
-    start:LogisticRegression|None=None, # a fitted model to begin from
-) -> Head:
-    "Fit soft labels: each row counts as ill and as well, by its probability."
-    scaler = StandardScaler().fit(z)
-    x, weights = scaler.transform(z), weights / weights.mean()
-    model = start or LogisticRegression(C=strength, max_iter=300, warm_start=True)
-    hard = np.isin(target, (0, 1)).all()
-    rows, classes = (x, target) if hard else (np.concatenate([x, x]), np.repeat([0.0, 1.0], len(x)))
-    return Head(scaler, model.fit(rows, classes, sample_weight=weights if hard else np.concatenate([weights * (1 - target), weights * target])))
-
-def cell_codes(
-    groups:np.ndarray, # (n,)
-    target:np.ndarray, # 0 to 1, (n,)
-) -> np.ndarray: # (n, 2 × groups) shares of each row in the cells group × class
-    "Who sits in which cell; a soft label sits in two."
-    codes, names = pd.factorize(groups, sort=True)
-    member = np.eye(len(names))[codes]
-    return np.concatenate([member * target[:, None], member * (1 - target)[:, None]], axis=1)
-
-def row_weights(
-    method:str, # "none", "reweigh" or "balance"
-    groups:np.ndarray, # (n,)
-    target:np.ndarray, # 0 to 1, (n,)
-) -> np.ndarray: # (n,)
-    "Weights of rows: all alike; group and label independent; or every cell of group × class alike."
-    if method == "reweigh":
-        codes, names = pd.factorize(groups, sort=True)
-        return independence_weights(np.ones((1, len(target))), np.eye(len(names))[codes], target)[0]
-    if method == "balance":
-        cells = cell_codes(groups, target)
-        return cells @ (1 / np.maximum(cells.sum(0), 1e-9))
-    return np.ones(len(target))
-
 def fit_dro(
     z:np.ndarray, # (n, d)
     target:np.ndarray, # 0 to 1, (n,)

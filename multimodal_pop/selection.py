@@ -594,12 +594,13 @@ def _with(subset:np.ndarray, j:int, state:bool) -> np.ndarray:
     return out
 
 # %% ../nbs/16_selection.ipynb #1abb7ed1
-def _telling(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
-    "Columns that tell something about a task beyond chance, and whose visible part says the same; Bonferroni over both."
+def _telling(surrogate:Surrogate, seen:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
+    "Columns that tell something about a task beyond chance, and whose visible part says the same; Bonferroni over both. Kinship speaks too where labels can't show `least`."
     m, counted = surrogate.m, surrogate.weights > 0
     bound = stats.norm.isf(level / 2 / max(counted.sum() * len(seen), 1)) / np.sqrt(m.labelled[counted])
     part, whole = told(m, seen)[:, counted], m.own[counted][:, seen].T
-    return ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
+    shown = ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
+    return shown | kinship(m, level=level).keep[seen] if (bound > least).all() else shown
 
 def _served(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
     "Where to begin: columns whose visible part tells something about the tasks."
