@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['STRATEGIES', 'DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'Aligned', 'standardise', 'Moments', 'whiten', 'align',
-           'told', 'Choice', 'strategy', 'take_all', 'take_none', 'take_random', 'take_expert', 'most_visible',
-           'most_informative', 'shared_information', 'pair_information', 'greedy', 'mrmr', 'jmi', 'cmim',
-           'column_clusters', 'representatives', 'kinship', 'centrality', 'lasso', 'lasso_entry', 'stability_selection',
-           'knockoffs', 'recovery', 'without_tasks', 'expected_r2', 'expected_auc', 'Surrogate', 'family_tasks',
-           'exchange', 'contributions', 'best_by_surrogate', 'rank_columns', 'ColumnSelector', 'plot_ranking',
-           'plot_stability', 'task_affinity', 'size_curve', 'plot_sizes', 'Criteria', 'append_line', 'read_lines',
-           'subset_key', 'train_subset', 'propose', 'SubsetSearch', 'search_subsets', 'first_few', 'plot_search',
-           'prove', 'compare_arms', 'Proof', 'confirm', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study',
-           'fidelity_table', 'explain_gain', 'plot_fidelity']
+           'task_numbers', 'told', 'Choice', 'strategy', 'take_all', 'take_none', 'take_random', 'take_expert',
+           'most_visible', 'most_informative', 'shared_information', 'pair_information', 'greedy', 'mrmr', 'jmi',
+           'cmim', 'column_clusters', 'representatives', 'kinship', 'centrality', 'lasso', 'lasso_entry',
+           'stability_selection', 'knockoffs', 'recovery', 'without_tasks', 'expected_r2', 'expected_auc', 'Surrogate',
+           'family_tasks', 'exchange', 'contributions', 'best_by_surrogate', 'rank_columns', 'ColumnSelector',
+           'plot_ranking', 'plot_stability', 'task_affinity', 'size_curve', 'plot_sizes', 'Criteria', 'append_line',
+           'read_lines', 'subset_key', 'train_subset', 'propose', 'SubsetSearch', 'search_subsets', 'first_few',
+           'plot_search', 'prove', 'compare_arms', 'Proof', 'confirm', 'Gates', 'learn_gates', 'draw_subsets',
+           'fidelity_study', 'fidelity_table', 'explain_gain', 'plot_fidelity']
 
 # %% ../nbs/16_selection.ipynb #4e56ae5e
 import json
@@ -102,7 +102,7 @@ class Moments:
 
     @property
     def visibility(self) -> np.ndarray: # (p,) share of a column that the embedding tells, adjusted for chance
-        return 1 - np.minimum(np.diag(self.rest), 1)
+        return np.where(np.diag(self.gram) > 0.5, 1 - np.minimum(np.diag(self.rest), 1), 0)  # constants have nothing to see
 
     @property
     def rest(self) -> np.ndarray: # (p, p) covariance of columns given the embedding, adjusted for chance
@@ -135,11 +135,12 @@ def align(
     table:pd.DataFrame, # (n, p) mixed kinds, gaps allowed
     embedding:np.ndarray, # (n, d) of the same people's images
     *,
-    labels:pd.DataFrame|None=None, # (n, t) binary or continuous tasks of the training rows; None: label-free
+    labels:Any=None, # (n, t) or (n,) binary or continuous tasks of the training rows, NaN = missing; None: label-free
     schema:Schema|None=None, # what the columns hold; None: inferred
 ) -> Aligned: # matrices over the same rows
     "Bring everything to standard form. A category becomes the score of its levels that the embedding tells best."
     z = whiten(check_embedding(embedding, "embedding", like=len(table)))
+    labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
         raise CohortError(f"labels have {len(labels)} rows, but the table {len(table)}")
     d = design(table, schema=schema, gaps=False)
@@ -149,6 +150,20 @@ def align(
         x[:, j] = block[:, 0] if block.shape[1] == 1 else _best_axis(block, z)
     y = np.zeros((len(z), 0)) if labels is None else labels.to_numpy(float)
     return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns))
+
+def task_numbers(
+    labels:Any, # (n, t) or (n,): numbers, or classes in numbers or words; NaN = missing
+) -> pd.DataFrame: # (n, more) float: 0 and 1, or numbers
+    "Tasks as numbers. Of more than two classes each becomes a task of its own."
+    labels, parts = pd.DataFrame(labels), {}
+    for name, values in labels.items():
+        levels, known = sorted(values.dropna().unique(), key=str), values.notna()
+        whole = pd.api.types.is_numeric_dtype(values) and not 2 < len(levels) <= 10
+        if whole or pd.api.types.is_numeric_dtype(values) and any(level % 1 for level in levels):
+            parts[str(name)] = values.astype(float)
+        else:
+            parts |= {str(name) if len(levels) == 2 else f"{name} = {level}": (values == level).where(known).astype(float) for level in levels[int(len(levels) == 2):]}
+    return pd.DataFrame(parts, labels.index)
 
 def _best_axis(block:np.ndarray, z:np.ndarray) -> np.ndarray:
     "The combination of a block's columns that correlates best with the embedding."
@@ -688,7 +703,7 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
     def fit(self,
         X:Any, # table: DataFrame of mixed kinds, or (n, p) array; gaps allowed
         y:Any=None, # frozen embedding (n, d), or a target (n,)
-        labels:pd.DataFrame|None=None, # (n, t) tasks of the training rows; they make the surrogate aware of them
+        labels:Any=None, # (n, t) or (n,) tasks of the training rows; they make the surrogate aware of them
     ) -> "ColumnSelector": # with support_, ranking_, scores_, stability_, detail_
         "Choose. Raises `CohortError` (a `ValueError`) for tables, embeddings and names that do not fit."
         table, schema = _as_table(self, X)
