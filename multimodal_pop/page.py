@@ -39,6 +39,7 @@ def verdict(
 # %% ../nbs/19_page.ipynb #11f3c520
 ARMS = {
     "multimodal": ("Image + table, frozen", COLORS["joint"], "-"),
+    "chosen": ("Image + chosen columns, frozen", "#A3397B", "-"),
     "simclr": ("SimCLR (images only), frozen", COLORS["image"], "-"),
     "multimodal_tuned": ("Image + table, fine-tuned", COLORS["joint"], "--"),
     "simclr_tuned": ("SimCLR (images only), fine-tuned", COLORS["image"], "--"),
@@ -46,8 +47,9 @@ ARMS = {
     "table": ("Table alone", COLORS["table"], ":"),
     "image_table": ("Image + table at test time", "#B07A00", ":"),
 }
-IMAGE_ONLY = ("multimodal", "simclr", "multimodal_tuned", "simclr_tuned", "supervised")
-PAIRS = [("multimodal", "simclr"), ("multimodal_tuned", "supervised"), ("multimodal_tuned", "simclr_tuned"), ("multimodal", "supervised")]
+IMAGE_ONLY = ("multimodal", "chosen", "simclr", "multimodal_tuned", "simclr_tuned", "supervised")
+PAIRS = [("multimodal", "simclr"), ("multimodal_tuned", "supervised"), ("multimodal_tuned", "simclr_tuned"), ("multimodal", "supervised"),
+         ("chosen", "multimodal"), ("chosen", "simclr")]
 
 def arm_name(
     method:str, # a key of `ARMS`, or any other name
@@ -76,10 +78,12 @@ def sentence(
     row:pd.Series, # one row of the comparisons: method, baseline, labels, task, metric, tasks, value, reference, difference, low, high
 ) -> str: # one sentence
     "Say a paired difference in words."
-    words = {"helps": "Pretraining on image and table helps", "harms": "Pretraining on image and table harms",
-             "no difference shown": "No difference shown", "not measured": "Not measured"}[verdict(row.low, row.high)]
+    what = {("chosen", "multimodal"): "Choosing the columns", ("chosen", "simclr"): "Pretraining on image and chosen columns"}.get((row.method, row.baseline), "Pretraining on image and table")
+    words = {"helps": f"{what} helps", "harms": f"{what} harms", "no difference shown": "No difference shown", "not measured": "Not measured"}[verdict(row.low, row.high)]
     how = "fine-tuned" if row.method.endswith("_tuned") else "frozen"
-    other = {"supervised": "the same network trained from scratch"}.get(row.baseline, arm_name(row.baseline).removesuffix(f", {how}"))
+    how = f"chosen columns, {how}" if row.method == "chosen" and not words.startswith(what) else how
+    other = ("all columns" if (row.method, row.baseline) == ("chosen", "multimodal") else
+             {"supervised": "the same network trained from scratch"}.get(row.baseline, re.sub(", (frozen|fine-tuned)$", "", arm_name(row.baseline))))
     ends = (f"{signed(row.difference)}, 95 % interval {signed(row.low)} to {signed(row.high)}"
             if np.isfinite(row.difference) else "too few cases")
     return (f"{words} ({how}, {labels_name(row.labels)} of the labels): {_row_name(row)} is {row.value:.3f}, against {row.reference:.3f} "
@@ -143,7 +147,8 @@ def plot_differences(
     metrics = chosen.drop_duplicates("task").set_index("task").metric
     ax.set_yticks(range(len(tasks)), [f"{'mean of tasks' if t == 'mean' else readable(t)} ({metrics.get(t, '')})" for t in tasks])
     ax.set_ylim(len(tasks) - 0.5, -0.5)
-    ax.set(xlabel="paired difference (95 % interval); right of zero: the table helped", title=f"Image + table pretraining, {labels_name(labels)} of the labels")
+    what, helper = ("Chosen columns", "choosing") if all(method == "chosen" for method, _ in pairs) else ("Image + table pretraining", "the table")
+    ax.set(xlabel=f"paired difference (95 % interval); right of zero: {helper} helped", title=f"{what}, {labels_name(labels)} of the labels")
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
     return ax
 
@@ -152,8 +157,9 @@ def pair_name(
     baseline:str, # another
 ) -> str: # "frozen, minus SimCLR"
     "Which difference it is."
-    how = "fine-tuned" if method.endswith("_tuned") else "frozen"
-    return f"{how}, minus {lower(arm_name(baseline)).removesuffix(f', {how}')}"
+    how = "fine-tuned" if method.endswith("_tuned") else "chosen columns" if method == "chosen" else "frozen"
+    other = "all columns" if (method, baseline) == ("chosen", "multimodal") else re.sub(", (frozen|fine-tuned)$", "", lower(arm_name(baseline)))
+    return f"{how}, minus {other}"
 
 # %% ../nbs/19_page.ipynb #c8c903a6
 def plot_groups(

@@ -6,14 +6,17 @@
 __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 'enough', 'task_metric', 'class_auc',
            'mean_tasks', 'resample', 'tail', 'ends', 'summarise', 'differences', 'labelled_order', 'draw_labelled',
            'probe_scores', 'task_score', 'StudyError', 'fingerprint', 'Steps', 'peak_memory', 'clock', 'changes',
-           'save_scores', 'load_scores', 'Study', 'main_rows', 'main_verdict', 'state_finding', 'table_sentence',
-           'single_tasks', 'size_table', 'task_table', 'group_sizes', 'column_table', 'describe_cohort',
-           'chapter_finding', 'chapter_cohort', 'chapter_results', 'chapter_groups', 'worst_sentence',
-           'chapter_training', 'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report', 'study_settings',
-           'natural_views', 'check_study', 'check_test', 'unseen_classes', 'usable_tasks', 'split_study', 'check_input',
-           'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm', 'embed_arms', 'write_embeddings', 'probe_arms',
-           'digest_audit', 'join_rare', 'label_arm', 'audit_arm', 'judge', 'judge_groups', 'plan_steps', 'run_study',
-           'tell_checks', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out', 'groups_left_out', 'first_upper']
+           'save_scores', 'load_scores', 'Study', 'main_rows', 'main_verdict', 'state_finding', 'search_sentence',
+           'table_sentence', 'single_tasks', 'size_table', 'task_table', 'group_sizes', 'column_table', 'is_phantom',
+           'describe_cohort', 'chapter_finding', 'chapter_cohort', 'chapter_results', 'chapter_groups',
+           'worst_sentence', 'chapter_training', 'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report',
+           'study_settings', 'natural_views', 'check_study', 'wants_search', 'check_test', 'unseen_classes',
+           'usable_tasks', 'split_study', 'check_input', 'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm',
+           'search_people', 'split_search', 'find_columns', 'leader', 'tell_search', 'keep_search', 'read_search',
+           'search_arm', 'column_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'digest_audit', 'join_rare',
+           'label_arm', 'audit_arm', 'two_encoders', 'space_arm', 'explained_task', 'two_sides', 'explain_arm', 'judge',
+           'judge_groups', 'plan_steps', 'run_study', 'tell_checks', 'nearest_share', 'finish', 'metrics_of',
+           'rows_left_out', 'groups_left_out', 'first_upper', 'search_columns']
 
 # %% ../nbs/19_study.ipynb #b7dfb637
 import difflib
@@ -37,15 +40,17 @@ import pandas as pd
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
-from .cohort import Cohort, CohortError, TableTransform, identical_images
+from .cohort import Cohort, CohortError, CohortWarning, TableTransform, identical_images
 from .core import (generator, pick_device, progress, provenance, read_json, suppress_small, write_atomic,
                                  write_json)
 from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
-from .chapters import LABEL_CHAPTERS, audit_tasks, measure_labels
-from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name,
+from .chapters import (COLUMN_CHAPTERS, LABEL_CHAPTERS, audit_tasks, column_roles, explain_models, indicators, load_explained,
+                                     measure_columns, measure_labels, measure_spaces, pick_people, save_explained)
+from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Figure, Finding, Table, arm_name, draw, finding_html, labels_name,
                                  lower, pair_name, picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
                                  readable, render, sentence, side_by_side, signed, table_html, verdict, with_interval)
 from .pretrain import Model, pretrain
+from .selection import SubsetSearch, plot_search, search_subsets
 
 # %% ../nbs/19_study.ipynb #d32642c2
 SMALLEST = 5 # cases and non-cases that a metric needs
@@ -322,6 +327,10 @@ class Steps:
         self.say(f"      done in {clock(seconds)}{self._left()}")
         return load()
 
+    def drop(self, name:str) -> None:
+        "Leave a step out that turned out to be needless."
+        self.plan = {k: v for k, v in self.plan.items() if k != name}
+
     def _left(self) -> str:
         rest = sum(share for name, (_, share) in self.plan.items() if name not in self.done)
         return f"; about {clock(rest * self.spent / self.work)} left" if rest and self.work else ""
@@ -378,7 +387,7 @@ class Study:
     checks:pd.DataFrame # what `Cohort.validate` found: level, check, column, detail
     left_out:pd.DataFrame # what, why
     made:dict[str,Any] # versions, options, seconds of each step, memory
-    models:dict[str,Any] = field(default_factory=dict) # the pretrained models: multimodal, simclr
+    models:dict[str,Any] = field(default_factory=dict) # the pretrained models: multimodal, simclr, and chosen after a search
     paths:dict[str,Path] = field(default_factory=dict) # report, metrics, embeddings, model
     extras:dict[str,Any] = field(default_factory=dict) # what later chapters bring along
 
@@ -428,7 +437,17 @@ def state_finding(
     "The finding in plain words: at the focus, with all labels, and beside the table."
     shares = [study.focus] + [s for s in sorted(study.results.labels.unique(), reverse=True)[:1] if s != study.focus]
     texts = [sentence(row) for share in shares for _, row in main_rows(study, share).iterrows()]
-    return texts + table_sentence(study) + single_tasks(study)
+    return texts + search_sentence(study) + table_sentence(study) + single_tasks(study)
+
+def search_sentence(
+    study:Study, # any study
+) -> list[str]: # no or one sentence
+    "What choosing the columns gained, if they were chosen."
+    found, compared = study.extras.get("search"), study.compared
+    rows = compared[(compared.method == "chosen") & (compared.baseline == "multimodal") & (compared.task == study.task) & (compared.labels == study.focus)]
+    if len(rows):
+        return [sentence(rows.iloc[0])]
+    return [] if not found else ["The search found no subset of columns better than all." if found["columns"] else "The search found no columns that taught better than images alone."]
 
 def table_sentence(
     study:Study, # any study
@@ -499,24 +518,31 @@ def column_table(
     return pd.DataFrame(rows)
 
 # %% ../nbs/19_study.ipynb #ba5ea1e7
+def is_phantom(
+    cohort:Cohort, # any cohort
+) -> bool: # whether it was drawn
+    "Nobody is behind the pictures of a phantom."
+    return "phantom" in str(cohort.info.get("origin", ""))
+
 def describe_cohort(
     parts:dict[str,Cohort], # train, val, test
     kinds:dict[str,str], # kind of each task
     columns:Sequence[str], # those that teach
+    pictures:bool|None=None, # show single participants; None = only of the phantom
 ) -> dict[str,Any]: # tables ready for reading, pictures and their names
     "All that the report says about who was studied."
     train_part = parts["train"]
     first = next((t for t, k in kinds.items() if k != "continuous"), None)
-    drawn = "phantom" in str(train_part.info.get("origin", ""))
+    shown = is_phantom(train_part) if pictures is None else pictures
     classes = None
-    if not drawn:
+    if not shown:
         code = train_part.labels[first].reset_index(drop=True) if first else pd.Series(0.0, range(len(train_part)))
         names = train_part.classes[first] if first else ("all",)
         words = {"0": "no", "1": "yes"} if list(names) == ["0", "1"] else {}
         classes = code.map(lambda k: None if np.isnan(k) else f"{readable(first)}: {words.get(names[int(k)], names[int(k)])}" if first else "all")
     pictures, names = picture_rows(train_part.images, classes)
     return {"sizes": size_table(parts), "tasks": task_table(parts, kinds), "groups": group_sizes(parts), "columns": column_table(train_part, columns),
-            "pictures": pictures, "names": names, "examples": drawn, "channels": list(train_part.info.get("channels", ())),
+            "pictures": pictures, "names": names, "examples": shown, "phantom": is_phantom(train_part), "channels": list(train_part.info.get("channels", ())),
             "origin": str(train_part.info.get("origin", "")), "shape": tuple(train_part.images.shape[1:])}
 
 # %% ../nbs/19_study.ipynb #88149878
@@ -543,7 +569,7 @@ def chapter_cohort(
     parts = [f"{study.name}: images of {c} channel{'s' if c > 1 else ''} ({h} × {w} pixels) and {len(about['columns'])} columns that teach. "
              + study.made["split"]]
     if len(about["pictures"]):
-        what = ("Six participants of the phantom" + (f", one row a channel: {', '.join(about['channels'])}" if about["channels"] else "")
+        what = (("Six participants of the phantom" if about["phantom"] else "Six training participants") + (f", one row a channel: {', '.join(about['channels'])}" if about["channels"] else "")
                 if about["examples"] else "Mean images of training participants, at least twenty behind each; no participant is shown")
         parts.append(draw(plot_pictures, about["pictures"], about["names"], about["channels"], caption=what + ".", alt=what))
     parts += [Table(about["sizes"], "The parts. No participant is in two of them."),
@@ -632,7 +658,7 @@ def chapter_methods(
     draws = study.made["draws"]
     limits = ["Intervals are percentiles of a bootstrap over test participants. They say how far chance in who was tested may move a number; chance in the training (another seed) is not in them.",
               "Two main comparisons were fixed beforehand: frozen against SimCLR, and fine-tuned against training from scratch, on the mean of the tasks at the share of labels nearest to 10 %. All others are descriptive and not corrected for their number."]
-    if study.cohort["examples"]:
+    if study.cohort["phantom"]:
         limits.append("The cohort is a phantom: the size of every effect is built into it. It shows that the method finds what is there, and nothing about real people.")
     return Chapter("How it was done", [
         f"Encoder: {o['encoder']}, width {o['width']}, from random weights. Image-only pretraining is SimCLR; image + table pretraining is CLIP between an augmented image and its table row, "
@@ -640,6 +666,8 @@ def chapter_methods(
         "Judged with images alone: the encoder is frozen and a penalised linear model is fitted on the labelled training participants, its penalty chosen among them. "
         f"Fine-tuning and training from scratch learn all tasks in one network, with the same augmentation, the same labelled participants and at least {o['updates']} updates; only the start differs. "
         "The table alone and image + table are the same linear model on one-hot coded columns with missing-value indicators. Scaling, coding and imputation are learned on training rows only.",
+        *(["Columns were chosen on training participants alone: a quarter of them judged subsets that the others were pretrained with, proposed by several criteria and kept by successive halving. "
+           "The chosen columns were then pretrained on all training participants with the settings of all columns."] if study.extras.get("search") else []),
         f"Which participants are labelled is drawn up to {draws} times for each share, the same for all methods; metrics are averaged over the draws. Each class has at least one labelled member.",
         limits])
 
@@ -659,11 +687,12 @@ def chapter_made(
 FILES = [("report.html", "this page", "no"), ("metrics.json", "every number of this page", "no"),
          ("model/multimodal, model/simclr", "the pretrained encoders: Model.load(folder)", "no rows; column names, category levels"),
          ("model/supervised_…, model/…_tuned_…", "the networks trained on labels (last draw): Predictor.load(folder)", "no"),
+         ("model/chosen", "after a search: the encoder that the chosen columns taught", "no rows; column names, category levels"),
          ("worklist.csv", "labels in the order to review them, by row number of the input", "yes"),
          ("embeddings.parquet", "one row a participant: your id as index, part, image embedding", "yes"),
          ("state/", "what a rerun needs to go on: scores and embeddings by row number", "yes")]
 
-CHAPTERS = [chapter_finding, chapter_cohort, chapter_results, chapter_groups, *LABEL_CHAPTERS, chapter_training, chapter_checks, chapter_methods, chapter_made]
+CHAPTERS = [chapter_finding, chapter_cohort, chapter_results, chapter_groups, *COLUMN_CHAPTERS, *LABEL_CHAPTERS, chapter_training, chapter_checks, chapter_methods, chapter_made]
 
 # %% ../nbs/19_study.ipynb #82ac23cb
 def write_report(
@@ -683,23 +712,29 @@ def write_report(
 
 # %% ../nbs/19_study.ipynb #1597467f
 PRESETS = {
-    "smoke": dict(encoder="small", width=8, epochs=2, batch_size=64, updates=6, resamples=50, draws=2),
-    "fast": dict(encoder="resnet18", width=16, epochs=30, batch_size=128, updates=200, resamples=500, draws=2),
-    "standard": dict(encoder="resnet18", width=64, epochs=100, batch_size=256, updates=500, resamples=1000, draws=5),
+    "smoke": dict(encoder="small", width=8, epochs=2, batch_size=64, updates=6, resamples=50, draws=2, explained=6, search_minutes=0.1),
+    "fast": dict(encoder="resnet18", width=16, epochs=30, batch_size=128, updates=200, resamples=500, draws=2, explained=48, search_minutes=4),
+    "standard": dict(encoder="resnet18", width=64, epochs=100, batch_size=256, updates=500, resamples=1000, draws=5, explained=48, search_minutes=240),
 }
 
 def study_settings(
     preset:str, # a key of `PRESETS`
     cohort:Cohort, # decides the augmentation
     overrides:dict[str,Any], # any setting in place of the preset's
-) -> dict[str,Any]: # encoder, width, epochs, batch_size, updates, resamples, draws, augment
+    searching:bool=False, # whether columns are searched for
+) -> dict[str,Any]: # encoder, width, epochs, batch_size, updates, resamples, draws, explained, augment; search_minutes of a search
     "The settings of a study. Raises `StudyError` for unknown names."
     if preset not in PRESETS:
         raise StudyError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
     unknown = sorted(set(overrides) - set(PRESETS[preset]) - {"augment"})
     if unknown:
         raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join([*PRESETS[preset], 'augment'])}")
-    return {**PRESETS[preset], "augment": natural_views(cohort), **overrides}
+    if "search_minutes" in overrides and not searching:
+        raise StudyError("search_minutes is the budget of a search; ask for one with columns='search' (--columns search)")
+    if not overrides.get("search_minutes", 1) > 0:
+        raise StudyError(f"search_minutes={overrides['search_minutes']} must be above 0")
+    made = {**PRESETS[preset], "augment": natural_views(cohort), **overrides}
+    return made if searching else {name: value for name, value in made.items() if name != "search_minutes"}
 
 def natural_views(
     cohort:Cohort, # with info["channels"], if it knows them
@@ -718,7 +753,7 @@ def check_study(
     "Raise `StudyError` or `CohortError` for what cannot be studied."
     if cohort.images is None:
         raise StudyError("the cohort has no images; a study compares image encoders")
-    columns = cohort.columns if columns is None else list(dict.fromkeys(columns))
+    columns = cohort.columns if columns is None else list(dict.fromkeys([columns] if isinstance(columns, str) else columns))
     targets = list(cohort.labels) if targets is None else list(dict.fromkeys(targets))
     if not targets:
         raise StudyError("the cohort has no labels: name at least one target to judge the encoders by")
@@ -735,6 +770,16 @@ def check_study(
     if test is not None:
         check_test(cohort, test, targets, columns)
     return targets, columns
+
+def wants_search(
+    columns:Sequence[str]|str|None, # as given
+    known:Sequence[str], # columns of the cohort
+) -> tuple[bool,Sequence[str]|str|None]: # whether to search, and among which columns; None = all
+    "\"search\" asks for a search; in a list, the other names are its candidates."
+    if isinstance(columns, str) or columns is None:
+        return columns == "search", None if columns == "search" else columns
+    asked = "search" in list(columns) and "search" not in known
+    return asked, ([c for c in columns if c != "search"] or None) if asked else columns
 
 def check_test(
     cohort:Cohort, # to train on
@@ -831,12 +876,13 @@ class Plan:
 
 def pretrain_arm(
     plan:Plan, # of the study
-    arm:str, # "multimodal" or "simclr"
+    arm:str, # "multimodal", "chosen" or "simclr"
+    columns:Sequence[str]|None=None, # those that teach; None = those of the plan
 ) -> Model: # pretrained
     "Pretrain one arm, or read it back."
     folder, keep, s = plan.steps.folder / "model" / arm, plan.steps.path(f"checkpoint_{arm}"), plan.settings
     def make():
-        how = {"method": "clip", "columns": plan.columns} if arm == "multimodal" else {"method": "simclr"}
+        how = {"method": "simclr"} if arm == "simclr" else {"method": "clip", "columns": plan.columns if columns is None else columns}
         model = pretrain(plan.parts["train"], plan.parts["val"], **how, encoder=s["encoder"], width=s["width"], epochs=s["epochs"], batch_size=s["batch_size"],
                          augment=s["augment"], seed=plan.seed, device=plan.device, checkpoint=keep, save_every=20, callbacks=plan.callbacks, progress=plan.progress)
         model.save(folder)
@@ -872,6 +918,115 @@ def trained_arm(
         network.save(plan.steps.folder / "model" / name)
         save_scores(file, {(arm, share, t): np.stack([task_score(d[t], k) for d in drawn]) for t, k in plan.kinds.items()})
     return plan.steps.run(name, make, lambda: load_scores(file))
+
+# %% ../nbs/19_study.ipynb #srchcode1
+def search_people(
+    part:Cohort, # training participants
+    columns:Sequence[str], # candidates
+    labels:pd.DataFrame, # tasks as numbers, (n, t)
+) -> Cohort: # the same people as a search wants them
+    "Candidates as the table, tasks as numbers."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CohortWarning)  # told already, when the input was checked
+        return Cohort(part.images, part.select(columns).table, labels=labels, subject=part.subject, schema=part.schema.only(columns), info=part.info)
+
+def split_search(
+    part:Cohort, # training participants
+    columns:Sequence[str], # candidates
+    kinds:dict[str,str], # kind of each task
+    *,
+    seed:int=0, # of the split
+) -> tuple[Cohort,Cohort]: # those who teach, those who judge
+    "Split training participants once more, by subject. Raises `StudyError` if too few are left to judge by."
+    if len(columns) < 2:
+        raise StudyError("a search needs at least two columns to choose from")
+    labels = indicators(part.labels, kinds, part.classes)
+    people = search_people(part, columns, labels)
+    teach, judged, _ = people.split(test=0.0, val=0.25, seed=seed)
+    fit = [t for t, kind in people.tasks.items() if teach.labels[t].notna().sum() >= 20 and all(enough(side.labels[t].to_numpy(float), kind) for side in (teach, judged))]
+    if not fit:
+        raise StudyError(f"the search can judge no task: each needs {SMALLEST} participants with and without it among the {len(judged)} of the {len(people)} training participants who judge; use more people, or choose columns by hand")
+    rows = people.index.get_indexer
+    people = search_people(part, columns, labels[fit])
+    return people[rows(teach.index)], people[rows(judged.index)]
+
+def find_columns(
+    part:Cohort, # training participants
+    columns:Sequence[str], # candidates
+    kinds:dict[str,str], # kind of each task
+    settings:dict[str,Any], # of the preset
+    *,
+    out:Path, # folder of the search
+    seed:int=0, # of everything
+    **options:Any, # of `search_subsets`: tasks ([] = label-free), n_jobs, device, progress
+) -> SubsetSearch: # finished, or stopped by its budget
+    "Search on training participants alone; a killed search continues."
+    teach, judged = split_search(part, columns, kinds, seed=seed)
+    network = {name: settings[name] for name in ("encoder", "width", "batch_size", "augment", "epochs")}
+    return search_subsets(teach, judged, budget_minutes=settings["search_minutes"], out=out, seed=seed, **network, **options)
+
+def leader(
+    search:SubsetSearch, # finished, or stopped by its budget
+) -> pd.Series: # a trial
+    "The best fully trained subset; if the budget ended before any rival of all columns got there, the best of the last rung."
+    rivals = search.trials[search.trials.strategy != "all"]
+    if search.complete or not len(rivals) or rivals.epochs.max() == search.trials.epochs.max():
+        return search.best_trial
+    last = rivals[rivals.epochs == rivals.epochs.max()]
+    return last.loc[last[search.score].idxmax()]
+
+def tell_search(
+    search:SubsetSearch, # finished, or stopped by its budget
+) -> dict[str,Any]: # ready for JSON
+    "A search in numbers and names."
+    best, whole = leader(search), search.trials[search.trials.strategy == "all"].iloc[0]
+    return {"columns": list(best["columns"]), "strategy": best.strategy, "score": search.score, "value": best[search.score], "whole": whole[search.score], "candidates": len(search.train.columns),
+            "teach": len(search.train), "judged": len(search.val), "trials": len(search.trials), "minutes": search.trials.seconds.sum() / 60, "complete": bool(search.complete)}
+
+def keep_search(
+    search:SubsetSearch, # finished, or stopped by its budget
+    folder:Path, # where to write search.json, search.png, trials.csv
+) -> None:
+    "Write what a search found, its path as a picture, and its trials as a table."
+    trials = search.trials.drop(columns=["key", "data"], errors="ignore")
+    picture = draw(plot_search, search, caption="", alt="")
+    with write_atomic(folder / "trials.csv") as temporary:
+        trials.assign(columns=trials["columns"].map(", ".join)).to_csv(temporary, index=False, float_format="%.5g")
+    with write_atomic(folder / "search.png") as temporary:
+        temporary.write_bytes(picture.png)
+    write_json(folder / "search.json", tell_search(search))
+
+def read_search(
+    folder:Path, # of `keep_search`
+) -> dict[str,Any]: # what `tell_search` gave, and path: a figure
+    "Read back what a search found."
+    caption = "The path of the search: every dot is a pretraining, judged on training participants who did not teach; lines join a subset's short and longer trainings; dashed: all columns."
+    return {**read_json(folder / "search.json"), "path": Figure((folder / "search.png").read_bytes(), caption, "Validation score of every trial over the minutes of training.")}
+
+def search_arm(
+    plan:Plan, # of the study
+) -> dict[str,Any]: # what was found
+    "Search for the columns that teach best, or read back what was found."
+    folder = plan.steps.path("search")
+    def make():
+        folder.mkdir(parents=True, exist_ok=True)
+        keep_search(find_columns(plan.parts["train"], plan.columns, plan.kinds, plan.settings, out=folder, seed=plan.seed, device=plan.device, progress=plan.progress), folder)
+    return plan.steps.run("search", make, lambda: read_search(folder))
+
+def column_arm(
+    plan:Plan, # of the study
+    z:np.ndarray, # training embedding that all columns taught, (n, d)
+    found:dict[str,Any], # of `search_arm`
+) -> pd.DataFrame: # of `measure_columns`
+    "What each column is and where it ranks, or read it back."
+    file, part = plan.steps.path("columns.parquet"), plan.parts["train"]
+    def make():
+        made = measure_columns(part.select(plan.columns).table, z, found["columns"], strategy=found["strategy"], labels=indicators(part.labels, plan.kinds, part.classes),
+                               schema=part.schema.only(plan.columns), subject=part.subject, seed=plan.seed)
+        made.attrs = {}
+        with write_atomic(file) as temporary:
+            made.to_parquet(temporary)
+    return plan.steps.run("columns", make, lambda: pd.read_parquet(file))
 
 # %% ../nbs/19_study.ipynb #bafb1985
 def embed_arms(
@@ -980,6 +1135,87 @@ def audit_arm(
     binary = {t: scores["multimodal", focus, t].mean(0) for t, k in plan.kinds.items() if k == "binary"}
     return audit_tasks(test.labels, binary, groups, seed=plan.seed) if len(groups.columns) else {}
 
+# %% ../nbs/19_study.ipynb #explcode1
+def two_encoders(
+    models:dict[str,Any], # by arm: models, or their embeddings
+) -> dict[str,Any]: # name for readers -> the same, the one in question last
+    "Which two encoders are compared."
+    return ({"all columns": models["multimodal"], "chosen columns": models["chosen"]} if "chosen" in models else
+            {"images only": models["simclr"], "image + table": models["multimodal"]})
+
+def space_arm(
+    plan:Plan, # of the study
+    models:dict[str,Model], # pretrained arms
+) -> dict[str,pd.DataFrame]: # of `measure_spaces`
+    "Compare two spaces on test participants, or read the comparison back."
+    file, test = plan.steps.path("spaces.json"), plan.parts["test"]
+    def make():
+        once = generator(plan.seed, "space").permutation(np.flatnonzero(~test.subject.duplicated()))[:4000]
+        people = test[np.sort(once)].select(plan.columns)
+        made = measure_spaces(two_encoders(models), people, indicators(people.labels, plan.kinds, people.classes), seed=plan.seed)
+        write_json(file, {name: frame.to_dict("records") for name, frame in made.items()})
+    def load():
+        frames = {name: pd.DataFrame(rows) for name, rows in read_json(file).items()}
+        return {name: f.astype({c: float for c in f if c not in ("model", "property", "column")}) for name, f in frames.items()}
+    return plan.steps.run("space", make, load)
+
+def explained_task(
+    plan:Plan, # of the study
+    results:pd.DataFrame, # of the study
+    arm:str, # whose encoder is in question
+) -> tuple[str,int]|None: # task and class; None if no task was measured
+    "The task that the encoder tells best with all labels; of several classes, the commonest."
+    rows = results[(results.method == arm) & (results.labels == results.labels.max()) & (results.task != "mean") & results.value.notna()]
+    rows = rows[rows.metric == "AUC"] if (rows.metric == "AUC").any() else rows
+    if not len(rows):
+        return None
+    task = rows.loc[rows.value.idxmax()].task
+    return task, int(plan.labels[task].value_counts().index[0]) if plan.kinds[task] == "multiclass" else 1
+
+def two_sides(
+    plan:Plan, # of the study
+    task:str, # which is explained
+    k:int, # which class
+) -> tuple[np.ndarray,tuple[str,str],str]: # 1 with, 0 without, NaN not known or seen before (n,); what to call both; name of the score
+    "Test participants with and without what is explained."
+    test, kind, name = plan.parts["test"], plan.kinds[task], readable(task)
+    y = test.labels[task].to_numpy(float)
+    told = np.where(np.isnan(y) | test.subject.duplicated(), np.nan, (y > np.nanmedian(y) if kind == "continuous" else y == k).astype(float))
+    if kind == "continuous":
+        return told, (f"high {name}", f"low {name}"), task
+    if kind == "multiclass":
+        return told, (f"{name}: {test.classes[task][k]}", "another class"), f"{task}: {test.classes[task][k]}"
+    names = [str(c) for c in test.classes[task]]
+    return told, (name, f"no {name}") if names == ["0", "1"] else tuple(f"{name}: {c}" for c in names[::-1]), task
+
+def explain_arm(
+    plan:Plan, # of the study
+    models:dict[str,Model], # pretrained arms
+    z:dict[str,dict[str,np.ndarray]], # arm -> part -> (n, d)
+    results:pd.DataFrame, # of the study
+    *,
+    examples:bool=False, # whether single participants may be shown
+) -> dict[str,Any]: # of `explain_models`, and images, told, sides, examples; nothing if no task was measured
+    "Explain one task on two encoders and try the explanations, or read it back."
+    about = explained_task(plan, results, "chosen" if "chosen" in models else "multimodal")
+    if about is None:
+        plan.steps.drop("explain")
+        return {}
+    (task, k), test = about, plan.parts["test"]
+    file, (told, sides, name) = plan.steps.path("explained.npz"), two_sides(plan, task, k)
+    rows = pick_people(told, min(16, plan.settings["explained"]) if examples else plan.settings["explained"], seed=plan.seed)
+    crowd = generator(plan.seed, "crowd").permutation(np.flatnonzero(~np.isnan(told)))[: min(128, 8 * plan.settings["explained"])]
+    if len(rows) < 4:
+        plan.steps.drop("explain")
+        return {}
+    def make():
+        train = {arm: parts["train"] for arm, parts in z.items()}
+        made = explain_models(two_encoders(models), two_encoders(train), plan.labels[task].to_numpy(float), test[rows], test[np.sort(crowd)], name=name, kind=plan.kinds[task],
+                              classes=plan.classes.get(task, 2), k=k, seed=plan.seed)
+        save_explained(file, made)
+    made = plan.steps.run("explain", make, lambda: load_explained(file))
+    return {**made, "images": test[rows].images, "told": told[rows], "sides": sides, "examples": examples}
+
 # %% ../nbs/19_study.ipynb #d8336b99
 def judge(
     plan:Plan, # of the study
@@ -1032,10 +1268,14 @@ def plan_steps(
         for share, draws in chosen.items():
             what = f"{title}, {labels_name(share)} of the labels" + (f", {len(draws)} draws" if len(draws) > 1 else "")
             trained[f"{arm}_{share:g}"] = (what, len(draws) * scratch_epochs(settings, len(draws[0])) * len(draws[0]) / per)
-    everybody = sum(map(len, parts.values()))
+    everybody, searched = sum(map(len, parts.values())), {}
+    if "search_minutes" in settings:
+        searched = {"search": (f"Searching for the columns that teach best, {settings['search_minutes']:g} minutes", settings["search_minutes"]),
+                    "chosen": (f"Pretraining on images and chosen columns (CLIP), {settings['epochs']} epochs", 1.1)}
     return {"simclr": (f"Pretraining on images alone (SimCLR), {settings['epochs']} epochs", 2.0),
-            "multimodal": (f"Pretraining on images and table (CLIP), {settings['epochs']} epochs", 1.1), **trained,
-            "embed": (f"Embedding {everybody:,} images", 0.7 * everybody / per), "probe": ("Probing: images, table, both", 0.5), "labels": ("How wrong the labels may be", 0.5), "judge": ("Comparing on resampled participants", 0.5)}
+            "multimodal": (f"Pretraining on images and table (CLIP), {settings['epochs']} epochs", 1.1), **searched, **trained,
+            "embed": (f"Embedding {everybody:,} images", 0.7 * everybody / per), "probe": ("Probing: images, table, both", 0.5), "labels": ("How wrong the labels may be", 0.5), "judge": ("Comparing on resampled participants", 0.5),
+            **({"columns": ("What the columns say", 0.2)} if searched else {}), "space": ("What the encoders learned", 0.3), "explain": ("Where they look, and whether to believe it", 0.8)}
 
 def run_study(
     cohort:Cohort, # participants with images, a table and labels
@@ -1043,20 +1283,22 @@ def run_study(
     out:str|Path, # the folder to write to; a study that it holds is continued
     test:Cohort|None=None, # fresh participants to judge on; None sets a fifth of `cohort` aside
     targets:Sequence[str]|None=None, # the tasks; None = all labels
-    columns:Sequence[str]|None=None, # the columns that teach; None = all
+    columns:Sequence[str]|str|None=None, # the columns that teach; None = all; "search" = all, and a search for those that teach best
     audited:pd.DataFrame|None=None, # an expert's labels of a RANDOM sample, (n, some tasks), NaN elsewhere: measures the noise
     preset:str="fast", # "smoke", "fast" or "standard"
     labels:Sequence[float]=(0.01, 0.1, 1.0), # shares of the labels (at most 1), or numbers of labelled participants
     seed:int=0, # of splits, draws, training and resampling
     device:str="auto", # where to compute
+    pictures:bool|None=None, # show single participants in the report; None = only of the phantom
     overwrite:bool=False, # True starts anew in a folder that holds another study
     callbacks:Sequence=(), # passed to every training
     progress:bool|str=True, # tell what is being done: True with bars, "steps" without, False not at all
-    **options:Any, # in place of the preset's: encoder, width, epochs, batch_size, augment, updates, resamples, draws
+    **options:Any, # in place of the preset's: encoder, width, epochs, batch_size, augment, updates, resamples, draws, explained, search_minutes
 ) -> Study: # what was found
     "Does the table teach the image encoder? Train, judge and report. Stopped with Ctrl-C and called again, it goes on where it was."
+    searching, columns = wants_search(columns, cohort.columns)
     targets, columns = check_study(cohort, test, targets, columns)
-    settings = study_settings(preset, cohort, options)
+    settings = study_settings(preset, cohort, options, searching)
     parts, how = split_study(cohort, test, seed=seed)
     kinds, left_out = usable_tasks(parts, targets)
     chosen = draw_labelled(parts["train"].labels[list(kinds)], kinds, parts["train"].subject, labels, draws=settings["draws"], seed=seed)
@@ -1064,10 +1306,18 @@ def run_study(
            "targets": targets, "columns": columns, "audited": digest_audit(cohort, audited), "preset": preset, "labels": list(labels), "seed": seed, **settings}
     say = partial(print, flush=True) if progress else lambda text: None
     steps = Steps(out, key, plan_steps(settings, chosen, parts), overwrite=overwrite, say=say)
-    checks = tell_checks(check_input(parts), say)
+    checks, found = tell_checks(check_input(parts), say), {}
+    if searching:
+        split_search(parts["train"], columns, kinds, seed=seed)  # complains before hours are spent
     plan = Plan(parts, kinds, columns, chosen, settings, seed, device, steps, tuple(callbacks), progress is True)
     try:
         models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
+        if searching:
+            found = search_arm(plan)
+            if 0 < len(found["columns"]) < len(columns):
+                models["chosen"] = pretrain_arm(plan, "chosen", found["columns"])
+            else:
+                steps.drop("chosen")
         starts = {"supervised": None, "multimodal_tuned": models["multimodal"], "simclr_tuned": models["simclr"]}
         scores = {k: s for arm, start in starts.items() for share in chosen for k, s in trained_arm(plan, arm, share, start).items()}
         z = embed_arms(plan, models)
@@ -1075,11 +1325,15 @@ def run_study(
         extras = label_arm(plan, z["multimodal"]["train"], cohort, audited)
         focus = nearest_share(chosen, len(parts["train"]))
         judged = judge(plan, scores, focus)
+        if searching:
+            extras["search"] = {**found, "report": column_arm(plan, z["multimodal"]["train"], found)}
+        extras["spaces"] = space_arm(plan, models)
+        extras["explained"] = explain_arm(plan, models, z, judged["results"], examples=is_phantom(cohort) if pictures is None else pictures)
         extras["audit"] = audit_arm(plan, scores, focus)
     except KeyboardInterrupt:
         say(f"\nStopped. {len(steps.done)} of {len(steps.plan)} steps are finished and kept in {out}; the same command goes on from there.")
         raise
-    return finish(plan, models, judged, extras=extras, checks=checks, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, say=say)
+    return finish(plan, models, judged, extras=extras, checks=checks, how=how, left_out=left_out, cohort=cohort, preset=preset, key=key, pictures=pictures, say=say)
 
 # %% ../nbs/19_study.ipynb #53a5ce7e
 def tell_checks(
@@ -1103,13 +1357,14 @@ def finish(
     models:dict[str,Model], # pretrained arms
     judged:dict[str,pd.DataFrame], # results, compared, groups
     *,
-    extras:dict[str,Any], # noise, worklist, audit
+    extras:dict[str,Any], # noise, worklist, audit, search, spaces, explained
     checks:pd.DataFrame, # what the check of the input found
     how:str, # how the cohort was split, in words
     left_out:list[dict[str,str]], # what, why
     cohort:Cohort, # the input, for its name and what its reader skipped
     preset:str, # its name
     key:dict[str,Any], # fingerprint and options
+    pictures:bool|None, # show single participants; None = only of the phantom
     say:Callable, # where progress goes
 ) -> Study: # with its files written
     "Put everything together and write report.html and metrics.json."
@@ -1119,7 +1374,7 @@ def finish(
                       participants={p: len(c) for p, c in plan.parts.items()}, labelled={f"{s:g}": len(d[0]) for s, d in plan.chosen.items()},
                       peak_mb=plan.steps.peak, date=time.strftime("%Y-%m-%d"))
     study = Study(name=first_upper(str(cohort.info.get("origin") or "a cohort")), **judged, histories={a: m.history for a, m in models.items()},
-                  cohort=describe_cohort(plan.parts, plan.kinds, plan.columns), checks=checks, made=made, models=models, extras=extras,
+                  cohort=describe_cohort(plan.parts, plan.kinds, plan.columns, pictures), checks=checks, made=made, models=models, extras=extras,
                   left_out=pd.DataFrame(left_out + rows_left_out(cohort) + groups_left_out(judged["groups"]), columns=["what", "why"]),
                   paths={"report": out / "report.html", "metrics": out / "metrics.json", "embeddings": out / "embeddings.parquet", "model": out / "model" / "multimodal"})
     write_json(study.paths["metrics"], metrics_of(study))
@@ -1134,6 +1389,10 @@ def metrics_of(
     frames = {name: getattr(study, name).to_dict("records") for name in ("results", "compared", "groups", "checks", "left_out")}
     tables = {name: study.cohort[name].to_dict("records") for name in ("sizes", "tasks", "groups", "columns")}
     frames |= {"noise": study.extras["noise"].to_dict("records")} if "noise" in study.extras else {}
+    if found := study.extras.get("search"):
+        frames["search"] = {k: v for k, v in found.items() if k not in ("path", "report")} | {"roles": column_roles(found["report"]).to_dict("records")}
+    frames |= {"spaces": {name: f.to_dict("records") for name, f in study.extras.get("spaces", {}).items()}}
+    frames |= {"explanations": study.extras["explained"]["checks"].to_dict("records")} if study.extras.get("explained") else {}
     frames |= {"audit": {task: table.to_dict("records") for task, table in study.extras.get("audit", {}).items()}}
     return {"name": study.name, "finding": study.finding, "verdict": main_verdict(study), **frames, "cohort": tables, "made": study.made,
             "histories": {m: h.to_dict("records") for m, h in study.histories.items()}}
@@ -1161,3 +1420,36 @@ def first_upper(
 ) -> str: # for titles
     "Begin with a capital."
     return name if "." in name else name[:1].upper() + name[1:]
+
+# %% ../nbs/19_study.ipynb #srchcode2
+def search_columns(
+    cohort:Cohort, # participants with images, a table and labels
+    *,
+    out:str|Path, # folder: search.json, trials.csv, columns.csv, search.png; called again, the search goes on
+    targets:Sequence[str]|None=None, # the tasks; None = all labels
+    columns:Sequence[str]|None=None, # candidates; None = all
+    label_free:bool=False, # proposals look at no labels; trials are still judged by them
+    jobs:int|None=None, # trials at a time; None = as joblib says
+    preset:str="fast", # "smoke", "fast" or "standard"
+    seed:int=0, # of splits and training
+    device:str="auto", # where to compute
+    overwrite:bool=False, # True starts anew in a folder that holds another search
+    progress:bool=True, # show bars
+    **options:Any, # in place of the preset's: search_minutes, encoder, width, epochs, batch_size, augment
+) -> dict[str,Any]: # columns, strategy, score, value (of the chosen), whole (of all columns) …, path, report
+    "Which columns teach the encoder? The participants whom a study with the same seed tests on are left alone."
+    targets, columns = check_study(cohort, None, targets, columns)
+    settings = study_settings(preset, cohort, options, True)
+    part = split_study(cohort, None, seed=seed)[0]["train"]
+    kinds = {t: part.tasks[t] for t in targets}
+    kept = {k: v for k, v in settings.items() if k != "search_minutes"}
+    steps = Steps(out, {"search of": fingerprint(cohort), "targets": targets, "columns": columns, "label_free": label_free, "seed": seed, **kept}, {}, overwrite=overwrite)
+    search = find_columns(part, columns, kinds, settings, out=steps.path("search"), seed=seed, tasks=[] if label_free else None, n_jobs=jobs, device=device, progress=progress)
+    keep_search(search, steps.folder)
+    found, z = read_search(steps.folder), sorted(steps.path("search").glob("embedding-*.npy"), key=lambda f: f.stat().st_mtime)
+    if z:
+        found["report"] = measure_columns(search.train.table, np.load(z[-1]), found["columns"], strategy=found["strategy"], labels=None if label_free else search.train.labels,
+                                          schema=search.train.schema, subject=search.train.subject, seed=seed)
+        with write_atomic(steps.folder / "columns.csv") as temporary:
+            found["report"].sort_values("rank").to_csv(temporary, float_format="%.5g")
+    return found
