@@ -7,9 +7,9 @@ __all__ = ['LABEL_CHAPTERS', 'SPACE', 'SHOWN', 'TRIED', 'COLUMN_CHAPTERS', 'labe
            'worklist', 'measure_labels', 'plot_noise', 'noise_sentences', 'chapter_noise', 'review_curve',
            'plot_review', 'chapter_review', 'audit_tasks', 'chapter_bias', 'gap_sentence', 'indicators',
            'measure_columns', 'family_names', 'column_roles', 'search_sentences', 'gain_sentences', 'chapter_columns',
-           'measure_spaces', 'space_table', 'most_changed', 'space_sentences', 'pick_people', 'explain_models',
-           'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'learned_pictures', 'chapter_learned',
-           'trial_sentences', 'chapter_trial']
+           'measure_spaces', 'space_table', 'most_changed', 'plot_slopes', 'space_sentences', 'pick_people',
+           'explain_models', 'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'learned_pictures',
+           'chapter_learned', 'trial_sentences', 'chapter_trial']
 
 # %% ../nbs/19_chapters.ipynb #7a5cb762
 import json
@@ -315,18 +315,21 @@ def column_roles(
 
 # %% ../nbs/19_chapters.ipynb #chpcode2
 def search_sentences(
-    found:Mapping[str, Any], # what the search found, see `chapter_columns`
+    found:Mapping[str, Any], # what the search found, see `tell_search` of the study
 ) -> list[str]: # sentences
     "What the search did and chose, in words."
-    k, p, metric = len(found["columns"]), found["candidates"], "R²" if found["score"].startswith("r2") else "AUC"
-    said = [f"{found['trials']} pretrainings in {found['minutes']:.1f} minutes tried subsets of {p} columns. Training participants alone took part: {found['teach']:,} taught, "
+    k, p, metric, short = len(found["columns"]), found["candidates"], "R²" if found["score"].startswith("r2") else "AUC", found["epochs"] < found["full"]
+    early, late = (f" after {found['epochs']} epochs", f" after {found['full']}") if short else ("", "")
+    said = [f"{found['tried'] + 1} pretrainings of {found['minutes']:.1f} minutes together tried {p} columns and subsets of them. Training participants alone took part: {found['teach']:,} taught, "
             f"{found['judged']:,} others judged each subset by a linear model on the embedding of their images, with {labels_name(float(found['score'].split()[1]))} of the labels."]
-    if k == p:
+    if not found["tried"]:
+        said.append("The budget ended before any subset was trained. " + (f"So the one that the closed form expects most of was taken, {k} of {p} columns by “{found['strategy']}”." if k < p else "The closed form expects nothing better than all columns."))
+    elif k == p:
         said.append(f"No subset was better than all columns (validation {metric} {found['whole']:.3f}): all {p} columns go on teaching, and there is nothing to compare.")
     elif k == 0:
         said.append(f"No table was better than none: images alone reach a validation {metric} of {found['value']:.3f}, all columns {found['whole']:.3f}.")
     else:
-        said.append(f"Chosen: {k} of {p} columns, proposed by “{found['strategy']}”. Validation {metric} {found['value']:.3f}, all columns {found['whole']:.3f}. "
+        said.append(f"Chosen: {k} of {p} columns, proposed by “{found['strategy']}”. Validation {metric} {found['value']:.3f}{early}, all columns {found['whole']:.3f}{late}. "
                     "A search takes the luckiest of many, so this is no proof; the test participants, whom it never saw, decide.")
     return said + ([] if found["complete"] else ["The budget ended before the search was through; with more minutes it may choose otherwise."])
 
@@ -344,7 +347,7 @@ def gain_sentences(
     return said
 
 def chapter_columns(
-    study:Any, # with extras["search"]: columns, strategy, score, value, whole, candidates, teach, judged, trials, minutes, complete, report, path
+    study:Any, # with extras["search"]: what `tell_search` gave, report of `measure_columns`, path: a figure
 ) -> Chapter|None: # a chapter, or nothing to say
     "Which columns teach the encoder."
     found = study.extras.get("search")
@@ -355,7 +358,7 @@ def chapter_columns(
     parts = [search_sentences(found), gain_sentences(study.compared, study.task, study.focus)] if proven else [search_sentences(found)]
     parts += [draw(plot_differences, study.compared, labels=study.focus, pairs=[("chosen", "multimodal"), ("chosen", "simclr")], alt="Forest plot of paired differences of the chosen columns.",
                    caption="Chosen columns against all columns and against images alone: the same test participants, the same labelled participants, frozen encoders, images alone at test time.")] if proven else []
-    parts += [found["path"], draw(plot_visibility_redundancy, report, colors=tint, alt="Columns by what the image shows of them and by how much others repeat them.",
+    parts += ([found["path"]] if found["tried"] else []) + [draw(plot_visibility_redundancy, report, colors=tint, alt="Columns by what the image shows of them and by how much others repeat them.",
               caption="Information map of training participants, read from the embedding that all columns taught. Each dot is a column, larger if the image shows what only this column says; coloured: chosen.")]
     roles = column_roles(report)
     kept = roles.column.isin(found["columns"])
@@ -404,6 +407,27 @@ def most_changed(
     wide = seen.pivot(index="column", columns="model", values="value")[list(dict.fromkeys(seen.model))].dropna()
     move = (wide.iloc[:, -1] - wide.iloc[:, 0]).sort_values()
     return list(dict.fromkeys([*move.index[: most // 2], *move.index[-(most // 2):]]))
+
+def plot_slopes(
+    seen:pd.DataFrame, # model, column, value, low, high
+    columns:Sequence[str], # which to draw
+    *,
+    ax:Axes|None=None, # axes to draw on
+) -> Axes: # the axes
+    "`plot_decodability` with names as far apart as this chart's own scale needs."
+    ax = plot_decodability(seen, columns=columns, ax=ax)
+    low, high = ax.get_ylim()
+    last = seen[seen.model == seen.model.iloc[-1]].set_index("column").value
+    texts, floor = sorted(ax.texts, key=lambda t: last[t.get_text()]), low
+    for text in texts:
+        floor = max(last[text.get_text()], floor)
+        text.set_y(floor)
+        floor += 0.05 * (high - low)
+    ax.set_ylim(low, max(high, floor))
+    wide = seen.pivot(index="column", columns="model", values="value")
+    move = (wide[seen.model.iloc[-1]] - wide[seen.model.iloc[0]])[list(columns)]
+    ax.set_title(f"From {seen.model.iloc[0]} to {seen.model.iloc[-1]}: " + (f"{move.idxmax()} gains most" if move.max() > 0 else "nothing is read better"))
+    return ax
 
 def space_sentences(
     made:Mapping[str, pd.DataFrame], # of `measure_spaces`
@@ -537,7 +561,7 @@ def learned_pictures(
     how = "Single test participants" if explained["examples"] else "Means over test participants, at least twenty a row; no participant is shown"
     if rows:
         parts.append(draw(plot_overlays, shown, images, rows, alt=f"Maps of what moves {name}, over images.",
-                          caption=f"{how}. What raises (red) and lowers (blue) the logit of {name}, by encoder and method, each on its own scale. Whether such maps deserve trust is the question of the next chapter."))
+                          caption=f"{how}. What raises (orange) and lowers (blue) the logit of {name}, by encoder and method, each on its own scale. Whether such maps deserve trust is the question of the next chapter."))
     else:
         parts.append("Too few test participants with and without for mean maps, and single participants are not shown.")
     arms = list(maps)
@@ -547,7 +571,7 @@ def learned_pictures(
                      + "; ".join(f"{m.replace('_', ' ')} {s['mean']:.2f} (95 % interval {s.low:.2f} to {s.high:.2f})" for m, s in alike.items()) + ".")
     for arm, a in explained["columns"].items():
         shown = a.columns.attrs.get("shown", np.nan)
-        parts.append(draw(plot_columns, a, alt=f"Bars of the columns that move {name}.", caption=f"{arm[:1].upper() + arm[1:]}: columns that move the same score, by integrated gradients from the average participant. "
+        parts.append(draw(plot_columns, a, alt=f"Bars of the columns that move {name}.", caption=f"The encoder of “{arm}”: columns that move the same score, by integrated gradients from the average participant. "
                           f"The shared space shows {shown:.0%} of the score's variance; the rest no column can explain."))
     return parts
 
@@ -562,7 +586,7 @@ def chapter_learned(
     pair = ("chosen", "multimodal") if first == "all columns" else ("multimodal", "simclr")
     rows = study.compared[(study.compared.method == pair[0]) & (study.compared.baseline == pair[1]) & (study.compared.task == study.task) & (study.compared.labels == study.focus)]
     better = len(rows) and verdict(rows.low.iloc[0], rows.high.iloc[0]) == "helps"
-    slope = lambda part, names: draw(plot_decodability, made[part], columns=names, alt=f"Lines from {first} to {last}: how well each is read from the image.",
+    slope = lambda part, names: draw(plot_slopes, made[part], names, alt=f"Lines from {first} to {last}: how well each is read from the image.",
         caption=f"{'The columns that changed most' if part == 'columns' else 'The tasks'}: explained variance that a linear model reads from the embedding of test images, from {first} to {last}.")
     tasks = list(dict.fromkeys(made["tasks"].dropna(subset="value").column))
     parts = [[*([sentence(rows.iloc[0])] if len(rows) else []), *space_sentences(made)], slope("columns", most_changed(made["columns"])), *([slope("tasks", tasks[:12])] if tasks else []),
