@@ -6,13 +6,14 @@
 __all__ = ['noise_matrix', 'NoisyWorld', 'noisy_world', 'confident_joint', 'anchor_matrix', 'plateau_matrix', 'diagonal_bound',
            'centred_log', 'fit_truth', 'assisted_share', 'effective_interval', 'shrink_groups', 'gap_test',
            'audit_size', 'NoiseEstimate', 'fit_pool', 'unblur', 'even_out', 'true_prior', 'implied_auc', 'hedge',
-           'plateau_matrices', 'clean_posterior', 'estimate_noise', 'plot_noise_matrix', 'plot_groups', 'plot_coverage',
-           'self_confidence', 'normalised_margin', 'entropy_adjusted', 'adjusted_margin', 'training_margin',
-           'neighbour_probs', 'find_issues', 'plot_issues', 'plot_scores', 'annotator_quality']
+           'profile_likelihood', 'likely_matrices', 'plateau_matrices', 'guess_matrices', 'clean_posterior',
+           'estimate_noise', 'plot_noise_matrix', 'plot_groups', 'plot_coverage', 'self_confidence',
+           'normalised_margin', 'entropy_adjusted', 'adjusted_margin', 'training_margin', 'neighbour_probs',
+           'find_issues', 'plot_issues', 'plot_scores', 'consensus', 'annotator_quality']
 
 # %% ../nbs/11_noise.ipynb #1352afaf
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from .cohort import CohortError, row_list
 from .core import COLORS, generator, new_ax, suppress_small
+from .reports import combine_labels
 
 # %% ../nbs/11_noise.ipynb #bd532d7d
 def noise_matrix(
@@ -114,6 +116,18 @@ def _codes(groups:Any, n:int) -> tuple[np.ndarray, list]:
         raise CohortError(f"groups are missing in {row_list(values.isna().values)}; name them 'not known' or leave the rows out")
     codes, names = pd.factorize(values, sort=True)
     return codes, list(names)
+
+def _need_classes(labels:np.ndarray, k:int) -> None:
+    "Refuse labels from which noise can't be guessed."
+    count = np.bincount(labels, minlength=k)
+    if (count > 0).sum() == 1:
+        raise CohortError(f"all {len(labels)} labels are {labels[0]}: noise can't be guessed from one class; add rows of another class, or an audit")
+    if len(never := np.flatnonzero(count == 0)):
+        raise CohortError(f"no label is {', '.join(map(str, never))}, but probs have {k} columns; drop the column and let rows of probs sum to one again, or give an audit")
+
+def _people(subject:Any, n:int) -> np.ndarray:
+    "Who each row belongs to, as codes; without subjects every row is a person, (n,)."
+    return np.arange(n) if subject is None else _codes(subject, n)[0]
 
 # %% ../nbs/11_noise.ipynb #f8ad2bcf
 def confident_joint(
@@ -435,7 +449,7 @@ def _summarise(part:_Part, matrix:np.ndarray|None=None, **extra:Any) -> NoiseEst
     return NoiseEstimate(matrix, part.prior, float(rate), low, high, float(rate_low), float(rate_high), True, part.n, int(seen), **extra)
 
 # %% ../nbs/11_noise.ipynb #7e5060a3
-def _from_audit(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, truth:np.ndarray, seed:int) -> NoiseEstimate:
+def _from_audit(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, truth:np.ndarray, who:np.ndarray, seed:int) -> NoiseEstimate:
     "Design-based, model-assisted estimates for all and for each group."
     seen = truth >= 0
     logs, inside = centred_log(probs), range(max(len(names), 1))
@@ -444,15 +458,31 @@ def _from_audit(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list
         raise CohortError(f"audited: {empty} of the groups have no audited row; audit a random sample of each, or join groups")
     predict = fit_truth(given[seen], logs[seen], truth[seen], codes[seen])
     predicted = predict(given, logs, codes)
-    parts = [_assist(given[codes == g], predicted[codes == g], truth[codes == g]) for g in inside]
-    errors, m = int(np.sum(given[seen] != truth[seen])), int(seen.sum())
-    common = dict(p_noise=float(stats.binom.sf(errors - 1, m, 0.01)), p_gap=gap_test(given, codes, truth, seed=seed) if names else np.nan)
+    parts = [_crowd(_assist(given[codes == g], predicted[codes == g], truth[codes == g]), given[codes == g], truth[codes == g], who[codes == g]) for g in inside]
+    once = np.where(_first_audited(truth, who), truth, -1) # tests want independent rows
+    errors, m = int(np.sum(given != once) - np.sum(once < 0)), int(np.sum(once >= 0))
+    common = dict(p_noise=float(stats.binom.sf(errors - 1, m, 0.01)), p_gap=gap_test(given, codes, once, seed=seed) if names else np.nan)
     if not names:
         return _summarise(parts[0], **common)
     sizes = np.stack([effective_interval(p.matrix, p.variance, p.seen[:, None], (p.n * p.prior)[:, None])[2] for p in parts])
     shrunk = shrink_groups(np.stack([p.matrix for p in parts]), sizes)
     groups = {name: _summarise(part, matrix) for name, part, matrix in zip(names, parts, shrunk)}
     return _summarise(_pool(parts), by_group=groups, **common)
+
+def _first_audited(truth:np.ndarray, who:np.ndarray) -> np.ndarray:
+    "Each person's first audited row, (n,) bool."
+    rows = np.flatnonzero(truth >= 0)
+    first = np.zeros(len(truth), bool)
+    first[rows[np.unique(who[rows], return_index=True)[1]]] = True
+    return first
+
+def _crowd(part:_Part, given:np.ndarray, truth:np.ndarray, who:np.ndarray) -> _Part:
+    "Widen a part by its design effect: rows of one person are not independent."
+    seen = truth >= 0
+    wrong = (given != truth)[seen] - np.mean((given != truth)[seen])
+    effect = np.sum(np.bincount(who[seen], wrong) ** 2) / max(np.sum(wrong ** 2), 1e-9)
+    effect = max(1.0, effect) if (people := len(np.unique(who[seen]))) < seen.sum() and people > 1 else 1.0
+    return replace(part, variance=part.variance * effect, rate_variance=part.rate_variance * effect, seen=part.seen / effect)
 
 # %% ../nbs/11_noise.ipynb #1425bd11
 def fit_pool(
@@ -550,6 +580,60 @@ def hedge(
     keep = apart + (1 - apart) * balanced
     return keep * matrices + (1 - keep) * even
 
+# %% ../nbs/11_noise.ipynb #4be2f6d1
+def profile_likelihood(
+    labels:np.ndarray, # given labels, 0 or 1, (n,)
+    score:np.ndarray, # rises with the chance of class 1, (n,)
+    false:np.ndarray, # candidates for P(given 1 | true 0), (m,)
+    missed:np.ndarray, # candidates for P(given 0 | true 1), (m,)
+    *,
+    bins:int=50, # of rows with like scores
+    steps:int=20, # of the fit
+) -> np.ndarray: # log likelihood of each candidate, (m,)
+    "How well a logistic curve between a floor of `false` and a ceiling of 1 - `missed` explains the labels; its slope and place are fitted."
+    parts = np.array_split(np.argsort(score, kind="stable"), min(bins, max(len(score) // 10, 1)))
+    x, n, ones = np.array([(score[i].mean(), len(i), labels[i].sum()) for i in parts]).T
+    basis, rise = np.stack([(x - x.mean()) / (x.std() + 1e-9), np.ones_like(x)]), (1 - false - missed)[:, None]
+    share = np.clip((ones.sum() / n.sum() - false) / rise[:, 0], 0.05, 0.95)
+    theta, damp = np.stack([np.ones_like(false), np.log(share / (1 - share))], axis=1), np.full((len(false), 1), 0.01)
+
+    def curve(theta):
+        c = expit(theta @ basis)
+        p = np.clip(false[:, None] + rise * c, 1e-9, 1 - 1e-9)
+        return c, p, (ones * np.log(p) + (n - ones) * np.log1p(-p)).sum(1, keepdims=True) - 0.05 * (theta ** 2).sum(1, keepdims=True)
+
+    state = curve(theta)
+    for _ in range(steps): # damped Newton, all candidates at once
+        c, p, value = state
+        tilt = rise * c * (1 - c)
+        slope = (ones - n * p) / (p * (1 - p)) * tilt @ basis.T - 0.1 * theta
+        bend = np.einsum("mb,ib,jb->mij", n * tilt ** 2 / (p * (1 - p)), basis, basis) + 0.1 * np.eye(2)
+        step = np.linalg.solve(bend * (1 + damp[..., None] * np.eye(2)), slope[..., None])[..., 0]
+        trial = curve(theta + step)
+        better = trial[2] >= value
+        theta, damp = np.where(better, theta + step, theta), np.where(better, damp / 3, damp * 8)
+        state = tuple(np.where(better, new, old) for new, old in zip(trial, state))
+    return state[2][:, 0]
+
+def likely_matrices(
+    labels:np.ndarray, # given labels, 0 or 1, (n,)
+    clean:np.ndarray, # clean posterior, only its order and spacing count, (n, 2)
+    codes:np.ndarray, # group codes, (n,)
+    *,
+    trust:float=0.3, # weight of the likelihood
+    even:float=0.3, # prior SD of the log ratio of the two error rates
+) -> np.ndarray: # P(given | true) of each group, (groups, 2, 2)
+    "The mean of all pairs of error rates, weighted by their likelihood and by how alike the two are."
+    level, ratio = (a.ravel() for a in np.meshgrid(np.r_[0.01, 0.03, 0.06, 0.1:0.48:0.05], np.linspace(-2.8, 2.8, 15)))
+    possible = 2 * level * expit(abs(ratio)) < 0.7
+    level, ratio = level[possible], ratio[possible]
+    false, missed, found = 2 * level * expit(ratio), 2 * level * expit(-ratio), []
+    for inside in (codes == g for g in range(codes.max() + 1)):
+        score = np.log(clean[inside, 1] + 1e-6) - np.log(clean[inside, 0] + 1e-6)
+        weight = softmax(trust * profile_likelihood(labels[inside], score, false, missed) - (ratio / even) ** 2 / 2)
+        found.append([[1 - weight @ false, weight @ false], [weight @ missed, 1 - weight @ missed]])
+    return np.array(found)
+
 # %% ../nbs/11_noise.ipynb #a41cbb7a
 def plateau_matrices(
     labels:np.ndarray, # given labels, (n,)
@@ -565,27 +649,45 @@ def plateau_matrices(
         found.append(even_out(_count(labels[inside], plateaus), np.array([len(rows) for rows in plateaus])))
     return np.stack(found)
 
+def guess_matrices(
+    labels:np.ndarray, # given labels, 0 or 1, (n,)
+    clean:np.ndarray, # clean posterior, (n, 2)
+    codes:np.ndarray, # group codes, (n,)
+) -> np.ndarray: # P(given | true) of each group, (groups, 2, 2)
+    "Plateaus where the classes are apart, by the likely noise or by the plateaus themselves; the likely noise elsewhere."
+    likely, plateau = likely_matrices(labels, clean, codes), plateau_matrices(labels, clean, codes)
+    modest, largest = (implied_auc(labels, clean, m.mean(0)) for m in (likely, plateau))
+    sound = largest < 1 and (1 - plateau[:, 0, 1] - plateau[:, 1, 0]).min() > 0.4 # else plateaus claim more noise than the labels can hold
+    apart = max(np.clip((modest - 0.9) / 0.07, 0, 1), np.clip((largest - 0.95) / 0.03, 0, 1) * sound)
+    return apart * plateau + (1 - apart) * likely
+
 def clean_posterior(
     labels:np.ndarray, # given labels, (n,)
     views:np.ndarray, # out-of-sample probabilities, (views, n, k); NaN rows abstain
     codes:np.ndarray, # group codes, (n,)
     *,
-    matrices:np.ndarray|None=None, # P(given | true) of each group, (groups, k, k); None: plateaus
-    rounds:int=3, # of pool and plateau
+    matrices:np.ndarray|None=None, # P(given | true) of each group, (groups, k, k); None: guessed
+    people:np.ndarray|None=None, # who each row belongs to, (n,); never in two folds
+    largest:bool=False, # True: guess the largest noise, by plateaus; False: with two classes the likely one
+    rounds:int=3, # of pool and guess
     folds:int=5, # weights come from the other folds
     seed:int=0, # of the folds
 ) -> tuple[np.ndarray, np.ndarray]: # P(true | what the views say), (n, k), without the given label; matrices (groups, k, k)
-    "Fuse views into the probability of the true class, through known or plateau noise matrices."
+    "Fuse views into the probability of the true class, through known or guessed noise matrices."
     plain = np.stack([centred_log(v) for v in views])
     clean = softmax(plain.sum(0), axis=1)
-    fold = generator(seed, "pool").permutation(len(labels)) % folds
+    who = _people(people, len(labels))
+    fold = (generator(seed, "pool").permutation(who.max() + 1) % folds)[who]
     everywhere = [(slice(None), slice(None))]
     halves = [(fold != f, fold == f) for f in range(folds)]
     if matrices is not None:
         return _pooled(labels, views, plain, codes, matrices, halves), matrices
+    likely = views.shape[2] == 2 and not largest
+    guess = guess_matrices if likely else plateau_matrices
     for _ in range(rounds - 1):
-        clean = _pooled(labels, views, plain, codes, plateau_matrices(labels, clean, codes), everywhere)
-    matrices = hedge(plateau_matrices(labels, clean, codes), labels, clean)
+        clean = _pooled(labels, views, plain, codes, guess(labels, clean, codes), everywhere)
+    matrices = guess(labels, clean, codes)
+    matrices = matrices if likely else hedge(matrices, labels, clean)
     return _pooled(labels, views, plain, codes, matrices, halves), matrices
 
 def _pooled(labels:np.ndarray, views:np.ndarray, plain:np.ndarray, codes:np.ndarray, matrices:np.ndarray, parts:list) -> np.ndarray:
@@ -608,18 +710,20 @@ def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndar
     return NoiseEstimate(matrix, prior, float(prior @ (1 - matrix.diagonal())), eye * floor, np.where(eye > 0, 1.0, 1 - floor),
                          0.0, float(1 - floor.min()), False, len(given), separability=implied_auc(given, clean, matrix), audit_rows=rows, **extra)
 
-def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, seed:int) -> NoiseEstimate:
+def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, who:np.ndarray, seed:int) -> NoiseEstimate:
     "Bounds for all and for each group; the whole is bounded by its groups."
-    clean, matrices = clean_posterior(given, probs[None], codes, seed=seed)
+    clean, matrices = clean_posterior(given, probs[None], codes, people=who, largest=True, seed=seed)
+    once = np.zeros(len(given), bool)
+    once[np.unique(who, return_index=True)[1]] = True # limits count people, not rows
     if not names:
-        return _bounds(given, probs, clean, matrices[0])
-    groups = {name: _bounds(given[codes == g], probs[codes == g], clean[codes == g], matrices[g]) for g, name in enumerate(names)}
+        return replace(_bounds(given[once], probs[once], clean[once], matrices[0]), n=len(given))
+    groups = {name: replace(_bounds(given[i & once], probs[i & once], clean[i & once], matrices[g]), n=int(i.sum())) for g, name in enumerate(names) for i in [codes == g]}
     weight = np.bincount(codes) / len(codes)
     joint = sum(w * e.joint for w, e in zip(weight, groups.values()))
     worst = lambda name, pick: pick([getattr(e, name) for e in groups.values()])
     return NoiseEstimate(_rows_to_one(joint), joint.sum(1), float(1 - joint.trace()), worst("low", np.minimum.reduce), worst("high", np.maximum.reduce),
                          0.0, worst("rate_high", max), False, len(given), by_group=groups, separability=float(weight @ [e.separability for e in groups.values()]),
-                         p_gap=gap_test(given, codes, _plateau_strata(given, clean), seed=seed), audit_rows=worst("audit_rows", max))
+                         p_gap=gap_test(given[once], codes[once], _plateau_strata(given[once], clean[once]), seed=seed), audit_rows=worst("audit_rows", max))
 
 def _plateau_strata(given:np.ndarray, clean:np.ndarray) -> np.ndarray:
     "The plateau each row lies on, -1 for none; a row on two belongs to the later class."
@@ -635,13 +739,16 @@ def estimate_noise(
     *,
     groups:Sequence|None=None, # group of each row, (n,); a DataFrame's columns are joined
     audited:Any=None, # an expert's labels of a RANDOM sample (of each group): row number -> label, or (n,) with NaN
+    subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of permutations and folds
 ) -> NoiseEstimate: # matrix[true, given], prior, rate, limits, the same by group
     "Estimate label noise: 95 % intervals with an audit, bounds without. Raises `CohortError` for input it can't use."
     given, probs, codes, names = _check(labels, probs, groups)
+    who = _people(subject, len(given))
     if audited is None:
-        return _unaudited(given, probs, codes, names, seed)
-    return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1]), seed)
+        _need_classes(given, probs.shape[1])
+        return _unaudited(given, probs, codes, names, who, seed)
+    return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1]), who, seed)
 
 # %% ../nbs/11_noise.ipynb #3c952474
 def plot_noise_matrix(
@@ -757,21 +864,23 @@ def neighbour_probs(
     *,
     classes:int|None=None, # number of classes, k
     neighbours:int=10, # who vote
-) -> np.ndarray: # smoothed shares of votes, never the row's own, (n, k)
+    subject:Sequence|None=None, # who each row belongs to, (n,)
+) -> np.ndarray: # smoothed shares of votes, never the person's own, (n, k)
     "What the nearest neighbours are called: a view that needs no model, from the shared space or any other."
     labels, features = np.asarray(labels, int), np.asarray(features, np.float32).reshape(len(labels), -1)
     if not np.isfinite(features).all():
         raise CohortError(f"features are not finite in {row_list(~np.isfinite(features).all(1))}")
-    k, m = classes or labels.max() + 1, min(neighbours, len(labels) - 1)
-    found = NearestNeighbors(n_neighbors=m + 1).fit(features).kneighbors(features, return_distance=False)
-    own = found == np.arange(len(labels))[:, None]
-    own[~own.any(1), -1] = True # among many twins the row itself may be missing
-    others = found[~own].reshape(len(labels), m)
+    who, k = _people(subject, len(labels)), classes or labels.max() + 1
+    most = np.bincount(who).max()
+    m = min(neighbours, len(labels) - most)
+    found = NearestNeighbors(n_neighbors=m + most).fit(features).kneighbors(features, return_distance=False)
+    own = who[found] == who[:, None]
+    others = np.take_along_axis(found, np.argsort(own, axis=1, kind="stable")[:, :m], axis=1) # the nearest that are somebody else's
     votes = np.eye(k)[labels[others]].sum(1)
     return (votes + 0.5 * k * np.bincount(labels, minlength=k) / len(labels)) / (m + 0.5 * k)
 
 # %% ../nbs/11_noise.ipynb #fc69b79c
-def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping|None) -> dict[str, np.ndarray]:
+def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping|None, who:np.ndarray) -> dict[str, np.ndarray]:
     "All that may vote: name -> probabilities (n, k); NaN rows have no opinion."
     voting, k = {}, probs.shape[1]
     for name, view in (views or {}).items():
@@ -789,7 +898,7 @@ def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping
     if features is not None:
         if len(features) != len(labels):
             raise CohortError(f"features: {len(features)} rows, but there are {len(labels)} labels")
-        voting["neighbours"] = neighbour_probs(labels, features, classes=k)
+        voting["neighbours"] = neighbour_probs(labels, features, classes=k, subject=who)
     return voting
 
 def _reasons(given:np.ndarray, suggested:np.ndarray, voting:dict[str, np.ndarray]) -> list[str]:
@@ -815,20 +924,23 @@ def find_issues(
     groups:Sequence|None=None, # group of each row; used where noise differs between groups
     features:np.ndarray|None=None, # an embedding for the neighbours' vote, (n, d)
     views:Mapping|None=None, # more out-of-sample probabilities: {"image": (n, k), "table": …}; NaN rows abstain
-    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: plateaus
+    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed
+    subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
     "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
     given, probs, codes, names = _check(labels, probs, groups)
-    voting = _read_views(given, probs, features, views)
+    who = _people(subject, len(given))
+    voting = _read_views(given, probs, features, views, who)
     stack = np.stack(list(voting.values()))
     if noise is not None:
         codes, matrices = _group_matrices(noise, codes, names)
     else:
+        _need_classes(given, probs.shape[1])
         matrices, plain = None, np.zeros(len(given), int)
         if not (names and gap_test(given, codes, _plateau_strata(given, np.nan_to_num(stack).mean(0)), seed=seed) < 0.01):
             codes = plain
-    clean, matrices = clean_posterior(given, stack, codes, matrices=matrices, seed=seed)
+    clean, matrices = clean_posterior(given, stack, codes, matrices=matrices, people=who, seed=seed)
     joint = np.log(clean + 1e-300) + np.log(matrices[codes, :, given] + 1e-9)
     rest = joint.copy()
     rest[np.arange(len(given)), given] = -np.inf
@@ -881,23 +993,73 @@ def plot_scores(
     return ax
 
 # %% ../nbs/11_noise.ipynb #ed456bc8
+def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray, int]:
+    "The table of votes, the same one-hot (n, annotators, k), and k."
+    votes = pd.DataFrame(votes)
+    values = votes.to_numpy(float)
+    k = classes or (int(np.nanmax(values)) + 1 if np.isfinite(values).any() else 0)
+    bad = ~np.isnan(values) & ~np.isin(values, np.arange(k))
+    if k < 2 or bad.any():
+        raise CohortError(f"votes must be classes 0, 1, … with NaN where nobody answered; {row_list(bad.any(1)) if bad.any() else 'all answers'} hold something else or one class only; set `classes` to their number")
+    return votes, values[:, :, None] == np.arange(k), k
+
+def _weigh(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Each annotator's log evidence (n, annotators, k) and the classes' log balance (k,), by Dawid and Skene's model."
+    n, people, k = hot.shape
+    found = combine_labels(votes, method="dawid-skene").attrs
+    accuracy = np.clip(found["sources"]["accuracy"].to_numpy(), 1 / k + 0.01, 0.995)
+    balance = np.full(k, 0.5 / n)
+    balance[:len(found["balance"])] += found["balance"]
+    return hot * np.log(accuracy * (k - 1) / (1 - accuracy))[:, None], np.log(balance)
+
+def consensus(
+    votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
+    *,
+    classes:int|None=None, # number of classes; None: as many as are used
+) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
+    "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy. Raises `CohortError`."
+    votes, hot, k = _read_answers(votes, classes)
+    weights, balance = _weigh(votes, hot)
+    soft, answers = softmax(weights.sum(1) + balance, axis=1), hot.sum((1, 2))
+    label = soft.argmax(1)
+    rows = np.arange(len(votes))
+    agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
+    return pd.DataFrame({"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
+                         **{f"p_{c}": soft[:, c] for c in range(k)}}, index=votes.index)
+
+def _accuracy(own:np.ndarray, others:np.ndarray) -> tuple[float, float, float]:
+    "Accuracy with 95 % limits, from one's answers (m, k) one-hot and the probabilities that the others' answers give (m, k)."
+    m, k = own.shape
+    known = (others ** 2).sum(1)
+    unknown = (1 - known) / (k - 1)
+    met, spread = (others * own).sum(1) - unknown, known - unknown
+    if m == 0 or spread.sum() < 1e-6 * m:
+        return np.nan, 0.0, 1.0
+    value = float(np.clip(met.sum() / spread.sum(), 0, 1))
+    variance = np.sum((met - value * spread) ** 2) / spread.sum() ** 2
+    _, _, size = effective_interval(np.array(value), np.array(variance), m, m)
+    return value, *stats.beta.ppf([0.025, 0.975], value * size + 0.5, (1 - value) * size + 0.5)
+
 def annotator_quality(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
     *,
     classes:int|None=None, # number of classes; None: as many as are used
-) -> pd.DataFrame: # annotator, rows, agreement with the others' majority, low, high, chance
-    "Agreement of each annotator with the majority of the others, with Jeffreys' 95 % interval. Ties of the others are left out."
-    votes = pd.DataFrame(votes)
-    values = votes.to_numpy(float)
-    k = classes or int(np.nanmax(values)) + 1
-    counts = np.stack([(values == c).sum(1) for c in range(k)], axis=1)
-    rows = []
+) -> pd.DataFrame: # annotator, rows, agreement, low, high, chance, accuracy, accuracy_low, accuracy_high; .attrs["consensus"]
+    "Agreement of each annotator with the others' majority (ties left out) and accuracy against their probabilities, with 95 % limits."
+    votes, hot, k = _read_answers(votes, classes)
+    weights, balance = _weigh(votes, hot)
+    counts, evidence, met, rows = hot.sum(1), weights.sum(1) + balance, (hot.any(2).T @ hot.any(2)) > 0, []
     for a, name in enumerate(votes):
-        seen = ~np.isnan(values[:, a])
-        rest = counts[seen] - np.eye(k)[values[seen, a].astype(int)]
+        seen = hot[:, a].any(1) & (counts.sum(1) > 1)
+        own, rest = hot[seen, a], counts[seen] - hot[seen, a]
         clear = (rest == rest.max(1, keepdims=True)).sum(1) == 1
-        agree, n = np.sum(rest[clear].argmax(1) == values[seen, a][clear]), int(clear.sum())
-        shares = [np.bincount(v.astype(int), minlength=k) / max(n, 1) for v in (rest[clear].argmax(1), values[seen, a][clear])]
-        low, high = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
-        rows.append((name, n, agree / n if n else np.nan, low, high, float(shares[0] @ shares[1])))
-    return pd.DataFrame(rows, columns=["annotator", "rows", "agreement", "low", "high", "chance"])
+        theirs, n = np.eye(k)[rest[clear].argmax(1)], int(clear.sum())
+        agree = int((theirs * own[clear]).sum())
+        limits = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
+        value, low, high = _accuracy(own, softmax(evidence[seen] - weights[seen, a], axis=1))
+        alone = met[a].sum() < 3 # one colleague or none
+        rows.append((name, n, agree / n if n else np.nan, *limits, float(theirs.sum(0) @ own[clear].sum(0)) / max(n, 1) ** 2,
+                     value, min(low, limits[0]) if alone else low, 1.0 if alone else high))
+    table = pd.DataFrame(rows, columns=["annotator", "rows", "agreement", "low", "high", "chance", "accuracy", "accuracy_low", "accuracy_high"])
+    table.attrs["consensus"] = consensus(votes, classes=k)
+    return table
