@@ -5,19 +5,20 @@
 # %% auto #0
 __all__ = ['METHODS', 'LIMITS', 'STRUCTURES', 'Unit', 'image_space', 'held_still', 'images_of', 'read_images', 'vectors',
            'Target', 'linear_score', 'shuffled', 'project_table', 'own_table', 'with_column', 'changed_table',
-           'probe_direction', 'probe_logit', 'column_numbers', 'apart', 'concept', 'latent', 'principal_axis',
-           'other_image', 'Scored', 'Question', 'as_target', 'ask', 'gradient', 'saliency', 'input_x_gradient',
-           'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly', 'relative_gap', 'path_gradient',
-           'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes', 'choose_layer',
-           'make_options', 'explain_images', 'smoothed', 'split_table', 'column_parts', 'hidden_path', 'column_path',
-           'table_weights', 'explain_columns', 'Attribution', 'attribute', 'tinted', 'plot_maps', 'plot_columns',
-           'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction', 'plot_interaction',
-           'rank_similarity', 'edge_maps', 'pooled', 'removal_scores', 'removal_curves', 'curve_gain', 'cascade',
-           'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment', 'moved_pixels', 'true_region',
-           'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks', 'plot_curves', 'true_response',
-           'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison',
-           'pair_row', 'similarity_table', 'share_table', 'compare_attributions', 'plot_difference', 'patch_places',
-           'patch_effects', 'find_shortcut', 'score_spread', 'permutation_gap', 'looks_at']
+           'contrast', 'probe_direction', 'probe_logit', 'column_numbers', 'apart', 'concept', 'latent',
+           'principal_axis', 'other_image', 'Scored', 'Question', 'as_target', 'ask', 'gradient', 'saliency',
+           'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly', 'relative_gap',
+           'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes',
+           'choose_layer', 'make_options', 'explain_images', 'smoothed', 'split_table', 'column_parts', 'hidden_path',
+           'column_path', 'table_weights', 'explain_columns', 'Attribution', 'attribute', 'tinted', 'plot_maps',
+           'plot_columns', 'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction',
+           'plot_interaction', 'rank_similarity', 'edge_maps', 'pooled', 'removal_scores', 'removal_curves',
+           'curve_gain', 'cascade', 'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment',
+           'moved_pixels', 'true_region', 'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks',
+           'plot_curves', 'true_response', 'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass',
+           'sign_flip_test', 'Comparison', 'pair_row', 'similarity_table', 'share_table', 'compare_attributions',
+           'plot_difference', 'patch_places', 'outside', 'patch_effects', 'find_shortcut', 'score_spread',
+           'permutation_gap', 'looks_at']
 
 # %% ../nbs/17_explain.ipynb #346eac25
 import contextlib
@@ -190,6 +191,17 @@ def changed_table(
     name = f"{'gain in ' if minus_own else ''}similarity if {column} = {'missing' if value is None else value if np.isscalar(value) else '…'}"
     return Target(name, "shared", weigh, "image", lambda cohort: with_column(cohort, column, value))
 
+def contrast(
+    column:str, # which column is changed
+    low:Any, # one value
+    high:Any, # another
+) -> Target:
+    "How much more similar an image is to its table with the one value of a column than with the other."
+    def weigh(model, cohort, shuffle):
+        there, here = (project_table(model, with_column(cohort, column, value)) for value in (low, high))
+        return shuffled(here - there, shuffle), 0.0
+    return Target(f"{column}: {high} rather than {low}", "shared", weigh, "image", lambda cohort: with_column(cohort, column, high))
+
 # %% ../nbs/17_explain.ipynb #e08f4b05
 def probe_direction(
     probe:Probe, # from `fit_probe`, a linear model on standardised vectors
@@ -249,14 +261,15 @@ def concept(
     level:Any=None, # of a column with several levels
     fixed:Sequence[str]=(), # columns to hold fixed: only what they do not explain is looked for
     fit:Cohort|None=None, # people to learn it from; None = those who are explained
+    space:str="embedding", # "embedding", or "shared": where images are compared with tables
 ) -> Target:
-    "The direction along which a column changes in the embedding: a ridge or logistic regression of the column on it."
+    "The direction along which a column changes in a space: a ridge or logistic regression of the column on it."
     def weigh(model, cohort, shuffle):
         people = cohort if fit is None else fit
         y, kind = column_numbers(people, column, level)
         y, kind = (apart(y, people, fixed), "continuous") if len(fixed) else (y, kind)
-        return probe_direction(fit_probe(vectors(image_space(model), people), shuffled(y, shuffle), kind=kind))
-    return Target(column if level is None else f"{column} = {level}", "embedding", weigh)
+        return probe_direction(fit_probe(vectors(image_space(model, space), people), shuffled(y, shuffle), kind=kind))
+    return Target(column if level is None else f"{column} = {level}", space, weigh)
 
 # %% ../nbs/17_explain.ipynb #893767eb
 def latent(
@@ -1488,37 +1501,45 @@ def plot_difference(
 def patch_places(
     shape:tuple[int, int], # height and width
     side:int, # of a patch, pixels
-    plausible:np.ndarray|None=None, # where the disease may show, (n, h, w) bool or (h, w) shares of people
-    *,
-    most:float=0.1, # of a patch that may be plausible
 ) -> list[tuple[int, int]]: # top left corners
-    "A lattice of half-overlapping patches, without those that lie where the disease may show."
-    places = [(r, c) for r in range(0, shape[0] - side + 1, side // 2) for c in range(0, shape[1] - side + 1, side // 2)]
+    "A lattice of half-overlapping patches."
+    return [(r, c) for r in range(0, shape[0] - side + 1, side // 2) for c in range(0, shape[1] - side + 1, side // 2)]
+
+def outside(
+    plausible:np.ndarray|None, # where the disease may show, (n, h, w) bool, or (h, w) shares of people; None = nowhere
+    rows:np.ndarray, # whose patches
+    places:Sequence[tuple[int, int]], # top left corners
+    side:int, # of a patch, pixels
+    *,
+    most:float=0.05, # of a patch that may be plausible
+) -> np.ndarray: # (rows, places) bool
+    "Which patches hold nothing of what the disease may change."
     if plausible is None:
-        return places
-    often = np.asarray(plausible, float).reshape(-1, *shape).mean(0)
-    return [(r, c) for r, c in places if often[r:r + side, c:c + side].mean() <= most]
+        return np.ones((len(rows), len(places)), bool)
+    own = np.asarray(plausible, float)
+    own = own[rows] if own.ndim == 3 else np.broadcast_to(own, (len(rows), *own.shape))
+    return np.stack([own[:, r:r + side, c:c + side].mean((1, 2)) <= most for r, c in places], 1)
 
 def patch_effects(
     question:Question, # a score about n images
     donors:np.ndarray, # rows whose patches are tried
     hosts:np.ndarray, # rows that receive them
     places:Sequence[tuple[int, int]], # top left corners
+    usable:np.ndarray, # which patches are tried, (donors, places) bool
     *,
     side:int, # of a patch, pixels
     batch_size:int=128, # images at a time
-) -> np.ndarray: # (donors, places) mean score of the hosts with each donor's patch
+) -> np.ndarray: # (donors, places) mean score of the hosts with each donor's patch, NaN where it is not tried
     "Cut a patch out of one person's image, paste it into the same place of others, read the score."
     with held_still(question.scored), torch.no_grad():
         x, extra = question.part(hosts)
-        given, found = question.part(donors)[0], np.empty((len(donors), len(places)), np.float32)
+        given, found = question.part(donors)[0], np.full((len(donors), len(places)), np.nan, np.float32)
         for at, (r, c) in enumerate(places):
-            scores = []
-            for part in torch.arange(len(donors)).split(max(1, batch_size // len(hosts))):
+            for part in torch.from_numpy(np.flatnonzero(usable[:, at])).split(max(1, batch_size // len(hosts))):
                 mixed = x.repeat(len(part), 1, 1, 1)
                 mixed[:, :, r:r + side, c:c + side] = given[part, :, r:r + side, c:c + side].repeat_interleave(len(hosts), 0)
-                scores.append(question.scored(mixed, *(e.repeat(len(part), *[1] * (e.ndim - 1)) for e in extra)).reshape(len(part), -1).mean(1))
-            found[:, at] = torch.cat(scores).cpu().numpy()
+                scores = question.scored(mixed, *(e.repeat(len(part), *[1] * (e.ndim - 1)) for e in extra))
+                found[part.numpy(), at] = scores.reshape(len(part), -1).mean(1).cpu().numpy()
     return found
 
 # %% ../nbs/17_explain.ipynb #ade4f81e
@@ -1528,28 +1549,30 @@ def find_shortcut(
     *,
     target:Any, # the score that may rest on a shortcut, as in `attribute`
     y:np.ndarray, # the label, or any two groups, (n,) 0 or 1, NaN = missing
-    plausible:np.ndarray|None=None, # where the disease may show, (n, h, w) bool: left out; None = look everywhere
-    side:int|None=None, # of a patch, pixels; None = a quarter of the image
+    plausible:np.ndarray|None=None, # where the disease may show, (n, h, w) bool or (h, w) shares of people: never pasted; None = look everywhere
+    side:int|None=None, # of a patch, pixels; None = an eighth of the image
     most:int=160, # donors of patches; hosts are 4
     seed:int=0, # of the draw and the permutations
 ) -> pd.DataFrame: # row, column, side (pixels), effect (SD of the score), p, found; largest effect first
-    "Places outside the plausible region where a patch of someone with the label raises the score of others: sufficient causes, not correlations."
+    "Places where patches of people with the label, none of them plausible, raise the score of others: sufficient causes, not correlations."
     question, rng = ask(model, cohort, target), generator(seed, "shortcut")
     y, shape = np.asarray(y, float), question.images.shape[2:]
-    side = side or shape[0] // 4
+    side = side or max(2, shape[0] // 8)
     classes = [rng.permutation(np.flatnonzero(y == k)) for k in (1, 0)]
     if min(map(len, classes)) < 9:
         raise CohortError("fewer than 9 people of one kind: nothing can be said about shortcuts; give more participants")
     donors = np.sort(np.concatenate([c[:most // 2] for c in classes]))
-    hosts = np.concatenate([c[-2:] for c in classes])
-    places = patch_places(shape, side, plausible)
-    if not places:
+    hosts, ill = np.concatenate([c[-2:] for c in classes]), y[donors] == 1
+    places = patch_places(shape, side)
+    usable = outside(plausible, donors, places, side)
+    enough = np.minimum(usable[ill].sum(0), usable[~ill].sum(0)) >= 9
+    if not enough.any():
         raise CohortError("the plausible region covers every patch: make `side` smaller")
-    effect = patch_effects(question, donors, hosts, places, side=side)
-    spread = score_spread(question)
-    gap, p = permutation_gap(effect / spread, y[donors] == 1, rng)
+    places = [place for place, keep in zip(places, enough) if keep]
+    effect = patch_effects(question, donors, hosts, places, usable[:, enough], side=side)
+    gap, p = permutation_gap(effect / score_spread(question), ill, rng)
     table = pd.DataFrame({"row": [r for r, _ in places], "column": [c for _, c in places], "side": side, "effect": gap, "p": p})
-    table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.1)
+    table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.2)
     return table.sort_values("effect", key=np.abs, ascending=False, ignore_index=True)
 
 def score_spread(question:Question) -> float:
@@ -1558,12 +1581,17 @@ def score_spread(question:Question) -> float:
     return max(float(removal_scores(question, np.zeros((shape[0], *shape[2:]), np.float32), 1.0, True).std()), 1e-12)
 
 def permutation_gap(values:np.ndarray, ill:np.ndarray, rng:np.random.Generator, draws:int=999) -> tuple[np.ndarray, np.ndarray]:
-    "Difference of means of two groups at each place, and p-values by the largest standardised gap when the groups are dealt anew."
-    scale = np.maximum(values.std(0), 1e-12)
-    weights = np.where(ill, 1 / ill.sum(), -1 / (~ill).sum())
-    gap = weights @ values
-    largest = np.array([np.abs((rng.permutation(weights) @ values) / scale).max() for _ in range(draws)])
-    return gap, (1 + (largest[:, None] >= np.abs(gap / scale) - 1e-9).sum(0)) / (1 + draws)
+    "Difference of means of two groups at each place, NaN left out, and p-values by the largest t when the groups are dealt anew."
+    there = ~np.isnan(values)
+    centred = np.where(there, values - np.nanmean(values, 0), 0)
+    spread = np.maximum(np.nanstd(values, 0), 1e-12)
+    def gap_of(group):
+        n = np.stack([there[group].sum(0), there[~group].sum(0)]).clip(1)
+        gap = centred[group].sum(0) / n[0] - centred[~group].sum(0) / n[1]
+        return gap, np.abs(gap) / (spread * np.sqrt((1 / n).sum(0)))
+    gap, t = gap_of(ill)
+    largest = np.array([gap_of(rng.permutation(ill))[1].max() for _ in range(draws)])
+    return gap, (1 + (largest[:, None] >= t - 1e-9).sum(0)) / (1 + draws)
 
 # %% ../nbs/17_explain.ipynb #d9b061d4
 def looks_at(
