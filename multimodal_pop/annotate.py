@@ -91,6 +91,7 @@ class Review:
     accuracy: np.ndarray # of each annotator, (annotators,)
     prior: np.ndarray # the matrices before any answer, (groups, k, k)
     strength: float # rows that this prior is worth, for each class; infinite: it stays
+    mend: np.ndarray|None = None # may a group's labels change before anybody answered in it? (groups,) bool; None: all
 
     @property
     def evidence(self) -> np.ndarray:
@@ -104,8 +105,16 @@ class Review:
         joint = (self.probs + 1e-9) * self.evidence
         return joint / joint.sum(1, keepdims=True)
 
-    labels = property(lambda self: self.posterior.argmax(1)) # the best guess, (n,)
-    doubt = property(lambda self: 1 - self.posterior.max(1)) # chance that it is wrong, (n,)
+    @property
+    def labels(self) -> np.ndarray:
+        "The best guess; the given label where nobody answered and noise can't be told from difficulty, (n,)."
+        if self.mend is None:
+            return self.guess
+        told = self.mend | (np.bincount(self.codes, self.answers, len(self.mend)) > 0)
+        return np.where(told[self.codes], self.guess, self.given)
+
+    guess = property(lambda self: self.posterior.argmax(1)) # the likeliest class, (n,)
+    doubt = property(lambda self: 1 - self.posterior.max(1)) # chance that the likeliest class is wrong, (n,)
     answers = property(lambda self: np.bincount(self.votes.row, minlength=len(self.given))) # for each row, (n,)
 
 # %% ../nbs/13_annotate.ipynb #0dd45981
@@ -177,22 +186,28 @@ def be_careful(
 ) -> np.ndarray: # the same where classes are apart; towards the smallest symmetric noise where they overlap, (groups, k, k)
     "A start that trusts the given labels where the model can't tell errors from difficulty."
     even = np.stack([noise_matrix((1 - m.diagonal()).min(), classes=len(m)) for m in matrices])
-    lead = np.stack([(m.diagonal() - np.where(np.eye(len(m)) > 0, 0, m).max(0)).min() for m in matrices]) # over other classes' way to the label
+    lead = np.array([_lead(m) for m in matrices])
     keep = (np.clip((np.nan_to_num(separability) - 0.9) / 0.07, 0, 1) * np.clip(lead / 0.2, 0, 1))[:, None, None]
     return keep * matrices + (1 - keep) * even
+
+def _lead(matrix:np.ndarray) -> float:
+    "By how much a class's own way to its label is ahead of any other class's way there, at worst."
+    return float((matrix.diagonal() - np.where(np.eye(len(matrix)) > 0, 0, matrix).max(0)).min())
 
 def read_noise(
     noise:Any, # NoiseEstimate, a matrix, or group -> matrix (P(given | true))
     names:Sequence, # of the groups; empty without groups
     codes:np.ndarray, # group of each row, (n,)
     k:int, # classes
-) -> tuple[np.ndarray, float]: # matrices of the groups, (groups, k, k), and the rows they are worth (infinite: they are known)
+) -> tuple[np.ndarray, float, np.ndarray|None]: # matrices of the groups, (groups, k, k), the rows they are worth (infinite: they are known), which groups surely have noise
     "One noise matrix for each group. Raises `CohortError` for matrices that don't fit."
-    groups, strength = max(len(names), 1), np.inf
+    groups, strength, mend = max(len(names), 1), np.inf, None
     if isinstance(noise, NoiseEstimate):
         stack = np.broadcast_to(_group_matrices(noise, codes, names)[1], (groups, k, k))
         stack = stack if noise.identifiable else be_careful(stack, noise.separability)
         strength = max(10.0, noise.audited * noise.prior.min()) if noise.identifiable else 1.0
+        parts = [noise.by_group[name] for name in names] if noise.by_group and names else [noise] * groups
+        mend = np.array([e.rate_low > 0.01 if noise.identifiable else e.separability > 0.94 and _lead(e.matrix) > 0.3 for e in parts])
     elif isinstance(noise, Mapping):
         if lacking := [name for name in names if name not in noise]:
             raise CohortError(f"noise has no matrix for {len(lacking)} of the groups that are given here")
@@ -201,7 +216,7 @@ def read_noise(
         stack = np.broadcast_to(np.asarray(noise, float), (groups, k, k)) if np.shape(noise) == (k, k) else np.zeros(1)
     if stack.shape != (groups, k, k) or (np.abs(stack.sum(2) - 1) > 1e-3).any():
         raise CohortError(f"noise must hold matrices of shape ({k}, {k}) whose rows sum to one: P(given | true)")
-    return np.array(stack), strength
+    return np.array(stack), strength, mend
 
 # %% ../nbs/13_annotate.ipynb #e98e66c5
 def fuse(
@@ -220,9 +235,9 @@ def fuse(
         raise CohortError(f"all {len(given)} labels are {given[0]}: noise can't be estimated from one class; give `noise`")
     read = read_votes(votes, *model.shape)
     noise = estimate_noise(given, model, groups=groups, seed=seed) if noise is None else noise
-    matrices, strength = read_noise(noise, names, codes, model.shape[1])
+    matrices, strength, mend = read_noise(noise, names, codes, model.shape[1])
     accuracy = np.full(max(len(read.names), 1), PRIOR[0] / sum(PRIOR))
-    review = Review(given, model, read, codes, tuple(names), matrices, accuracy, matrices, strength)
+    review = Review(given, model, read, codes, tuple(names), matrices, accuracy, matrices, strength, mend)
     return settle(review, None if clean else model, rounds=3, seed=seed)
 
 def settle(
@@ -452,7 +467,7 @@ class Loop:
         "Labels, soft labels, evidence and stages, under this way to combine."
         n, k = review.probs.shape
         if self.combine == "fusion":
-            return review.labels, review.posterior, review.evidence, np.ones(n, int)
+            return review.guess, review.posterior, review.evidence, np.ones(n, int)
         labels, stage = majority(review.given, review.votes, k, keep=float(self.combine == "majority"))
         return labels, np.eye(k)[labels], np.eye(k)[labels] * 0.999 + 0.001 / k, stage
 
