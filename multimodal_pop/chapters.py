@@ -319,7 +319,7 @@ def search_sentences(
 ) -> list[str]: # sentences
     "What the search did and chose, in words."
     k, p, metric, short = len(found["columns"]), found["candidates"], "R²" if found["score"].startswith("r2") else "AUC", found["epochs"] < found["full"]
-    early, late = (f" after {found['epochs']} epochs", f" after {found['full']}") if short else ("", "")
+    early, late = (f" after {found['epochs']} of {found['full']} epochs", " after all of them") if short else ("", "")
     said = [f"{found['tried'] + 1} pretrainings of {found['minutes']:.1f} minutes together tried {p} columns and subsets of them. Training participants alone took part: {found['teach']:,} taught, "
             f"{found['judged']:,} others judged each subset by a linear model on the embedding of their images, with {labels_name(float(found['score'].split()[1]))} of the labels."]
     if not found["tried"]:

@@ -187,7 +187,7 @@ def plot_groups(
     ax.set_ylim(len(levels) - 0.5, -0.5)
     metric = chosen.metric.iloc[0] if len(chosen) else "AUC"
     ax.set(xlabel=f"{'mean ' if task == 'mean' else ''}{metric} (95 % interval)", title=f"For whom does it work? {labels_name(labels)} of the labels")
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
+    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2 if len(methods) > 4 else 1)
     return ax
 
 # %% ../nbs/19_page.ipynb #0b721438

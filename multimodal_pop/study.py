@@ -271,7 +271,7 @@ def fingerprint(
     "A short hash of table, labels, people and some of the images: equal cohorts have equal ones."
     digest = hashlib.sha256(repr((len(cohort), cohort.columns, cohort.tasks, cohort.images.shape, str(cohort.images.dtype))).encode())
     frames = [cohort.labels, cohort.groups, cohort.subject.to_frame("subject")]
-    for frame in chain(cohort.table_chunks(), frames):
+    for frame in chain(cohort.table_chunks(), (f for f in frames if f.shape[1])):
         digest.update(pd.util.hash_pandas_object(frame.reset_index(drop=True), index=False).to_numpy().tobytes())
     rows = np.unique(np.linspace(0, len(cohort) - 1, min(images, len(cohort))).astype(int))
     digest.update(np.ascontiguousarray(cohort.images[rows]).tobytes())
@@ -447,7 +447,7 @@ def search_sentence(
     rows = compared[(compared.method == "chosen") & (compared.baseline == "multimodal") & (compared.task == study.task) & (compared.labels == study.focus)]
     if len(rows):
         return [sentence(rows.iloc[0])]
-    return [] if not found else ["The search found no subset of columns better than all." if found["columns"] else "The search found no columns that taught better than images alone."]
+    return [] if not found else ["The search found no subset of columns better than all." if len(found["columns"]) and found["tried"] else "The search had no time to try a subset of columns." if not found["tried"] else "The search found no columns that taught better than images alone."]
 
 def table_sentence(
     study:Study, # any study
@@ -962,15 +962,17 @@ def find_columns(
 ) -> SubsetSearch: # finished, or stopped by its budget
     "Search on training participants alone; a killed search continues."
     teach, judged = split_search(part, columns, kinds, seed=seed)
-    network = {name: settings[name] for name in ("encoder", "width", "batch_size", "augment", "epochs")}
+    network = {name: settings[name] for name in ("encoder", "width", "augment", "epochs")} | {"batch_size": min(settings["batch_size"], len(teach))}
     return search_subsets(teach, judged, budget_minutes=settings["search_minutes"], out=out, seed=seed, **network, **options)
 
 def leader(
     search:SubsetSearch, # finished, or stopped by its budget
 ) -> pd.Series: # a trial
-    "The best fully trained subset; if the budget ended before any rival of all columns got there, the best of the last rung."
+    "The best fully trained subset; if the budget ended before, the best of the last rung; if it ended before any, the closed form's first."
     rivals = search.trials[search.trials.strategy != "all"]
-    if search.complete or not len(rivals) or rivals.epochs.max() == search.trials.epochs.max():
+    if not len(rivals):
+        return search.proposals[search.proposals.strategy != "none"].iloc[0]
+    if search.complete or rivals.epochs.max() == search.trials.epochs.max():
         return search.best_trial
     last = rivals[rivals.epochs == rivals.epochs.max()]
     return last.loc[last[search.score].idxmax()]
@@ -980,8 +982,8 @@ def tell_search(
 ) -> dict[str,Any]: # ready for JSON
     "A search in numbers and names."
     best, whole = leader(search), search.trials[search.trials.strategy == "all"].iloc[0]
-    return {"columns": list(best["columns"]), "strategy": best.strategy, "score": search.score, "value": best[search.score], "whole": whole[search.score], "candidates": len(search.train.columns),
-            "teach": len(search.train), "judged": len(search.val), "trials": len(search.trials), "minutes": search.trials.seconds.sum() / 60, "complete": bool(search.complete)}
+    return {"columns": list(best["columns"]), "strategy": best.strategy, "score": search.score, "value": best.get(search.score), "whole": whole[search.score], "candidates": len(search.train.columns),
+            "teach": len(search.train), "judged": len(search.val), "tried": len(search.trials) - 1, "epochs": int(best.get("epochs", 0)), "full": int(whole.epochs), "minutes": search.trials.seconds.sum() / 60, "complete": bool(search.complete)}
 
 def keep_search(
     search:SubsetSearch, # finished, or stopped by its budget
