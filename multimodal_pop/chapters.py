@@ -478,8 +478,8 @@ def explain_models(
         warnings.simplefilter("ignore", UserWarning)  # a sum that is off is told by the check of completeness
         for arm, model in models.items():
             target = probe_logit(fit_probe(z[arm], y, kind=kind, k=classes, seed=seed), k=k, name=readable(name))
-            maps[arm] = {method: attribute(model, people, target=target, method=method, seed=seed) for method in SHOWN}
-            columns[arm] = attribute(model, crowd, target=target, method="saliency", seed=seed)
+            maps[arm] = {method: attribute(model, people.images, target=target, method=method, seed=seed) for method in SHOWN}  # images alone: columns are asked of the crowd
+            columns[arm] = attribute(model, crowd, target=target, method="saliency", seed=seed, batch_size=len(crowd))
         checks = check_attribution(model, people[np.arange(min(tried, len(people)))], target=target, methods=TRIED, seed=seed)
     columns = {arm: a for arm, a in columns.items() if a.columns.shape[1]}
     return {"maps": maps, "columns": columns, "checks": pd.DataFrame(checks.to_dict("list")), "curves": checks.attrs["curves"], "name": name, "tested": arm}
@@ -545,9 +545,9 @@ def plot_overlays(
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "Maps over images, one column a model and method, rows with names in place of numbers."
-    ax = plot_maps(attributions, images, rows=range(len(names)), ax=new_ax(ax, figsize=(1.75 * len(attributions) + 2.6, 1.6 * len(names) + 0.8)))
+    ax = plot_maps(attributions, images, rows=range(len(names)), ax=new_ax(ax, figsize=(1.3 * len(attributions) + 2.2, 1.3 * len(names) + 0.8)))
     labels = [label.get_text().replace(", ", "\n", 1) for label in ax.get_xticklabels()]
-    ax.set_xticklabels(labels, fontsize=7)
+    ax.set_xticklabels(labels, fontsize=6.5)
     ax.set_yticklabels(names, fontsize=8)
     return ax
 
@@ -568,7 +568,7 @@ def learned_pictures(
     if len(arms) > 1:
         alike = {m: interval_over(rank_similarity(maps[arms[0]][m].maps, maps[arms[-1]][m].maps)) for m in SHOWN}
         parts.append("Do both look at the same places? Rank correlation of their maps, image by image: "
-                     + "; ".join(f"{m.replace('_', ' ')} {s['mean']:.2f} (95 % interval {s.low:.2f} to {s.high:.2f})" for m, s in alike.items()) + ".")
+                     + "; ".join(f"{m.replace('_', ' ')} {s['mean']:.2f} (95 % interval {s.low:.2f} to {s.high:.2f})" for m, s in alike.items()) + ". Two trainings with the same columns differ too, so a low number alone is no finding.")
     for arm, a in explained["columns"].items():
         shown = a.columns.attrs.get("shown", np.nan)
         parts.append(draw(plot_columns, a, alt=f"Bars of the columns that move {name}.", caption=f"The encoder of “{arm}”: columns that move the same score, by integrated gradients from the average participant. "
