@@ -713,7 +713,7 @@ def write_report(
 # %% ../nbs/19_study.ipynb #1597467f
 PRESETS = {
     "smoke": dict(encoder="small", width=8, epochs=2, batch_size=64, updates=6, resamples=50, draws=2, explained=6, search_minutes=0.1),
-    "fast": dict(encoder="resnet18", width=16, epochs=30, batch_size=128, updates=200, resamples=500, draws=2, explained=48, search_minutes=4),
+    "fast": dict(encoder="resnet18", width=16, epochs=30, batch_size=128, updates=200, resamples=500, draws=2, explained=48, search_minutes=5),
     "standard": dict(encoder="resnet18", width=64, epochs=100, batch_size=256, updates=500, resamples=1000, draws=5, explained=48, search_minutes=240),
 }
 
