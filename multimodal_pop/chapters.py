@@ -418,14 +418,15 @@ def plot_slopes(
     ax = plot_decodability(seen, columns=columns, ax=ax)
     low, high = ax.get_ylim()
     last = seen[seen.model == seen.model.iloc[-1]].set_index("column").value
-    texts, floor = sorted(ax.texts, key=lambda t: last[t.get_text()]), low
-    for text in texts:
-        floor = max(last[text.get_text()], floor)
-        text.set_y(floor)
-        floor += 0.05 * (high - low)
-    ax.set_ylim(low, max(high, floor))
     wide = seen.pivot(index="column", columns="model", values="value")
     move = (wide[seen.model.iloc[-1]] - wide[seen.model.iloc[0]])[list(columns)]
+    texts, least = sorted(ax.texts, key=lambda t: last[t.get_text()]), 0.05 * (high - low)
+    wanted = np.array([last[t.get_text()] for t in texts])
+    at = np.maximum.accumulate(wanted - least * np.arange(len(wanted))) + least * np.arange(len(wanted))
+    at = np.maximum(at - (at - wanted).max() / 2, low + least * np.arange(len(wanted)))  # half of the push goes down
+    for text, y in zip(texts, at):
+        text.set(y=y, color=COLORS["joint"] if move[text.get_text()] > 0 else COLORS["doubt"])
+    ax.set_ylim(low, max(high, at.max() + least))
     ax.set_title(f"From {seen.model.iloc[0]} to {seen.model.iloc[-1]}: " + (f"{move.idxmax()} gains most" if move.max() > 0 else "nothing is read better"))
     return ax
 
@@ -613,7 +614,8 @@ def chapter_trial(
     if not explained:
         return None
     checks, n = explained["checks"], len(next(iter(explained["curves"].values())))
-    shown = checks.assign(method=checks.method.str.replace("_", " "), cell=with_interval(checks), verdict=checks.passed.map(lambda ok: "–" if ok is None or pd.isna(ok) else "pass" if ok else "fail"))
+    cell = with_interval(checks).where(checks.check != "completeness", checks.value.map(lambda v: f"{v:.3f} at worst" if np.isfinite(v) else "–"))
+    shown = checks.assign(method=checks.method.str.replace("_", " "), cell=cell, verdict=checks.passed.map(lambda ok: "–" if ok is None or pd.isna(ok) else "pass" if ok else "fail"))
     curves = [draw(plot_curves, explained["curves"], kind=kind, alt=f"Curves of {kind} for each method, random order and edges.",
                    caption=f"{kind.capitalize()}: the score when the most relevant pixels {'are blurred' if kind == 'deletion' else 'come back into a blurred image'} first. A good map makes it {'fall' if kind == 'deletion' else 'rise'} early; "
                            "grey is a random order, dotted mere edges.") for kind in ("deletion", "insertion")]

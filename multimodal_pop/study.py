@@ -12,11 +12,11 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'worst_sentence', 'chapter_training', 'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report',
            'study_settings', 'natural_views', 'check_study', 'wants_search', 'check_test', 'unseen_classes',
            'usable_tasks', 'split_study', 'check_input', 'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm',
-           'search_people', 'split_search', 'find_columns', 'leader', 'tell_search', 'keep_search', 'read_search',
-           'search_arm', 'column_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'digest_audit', 'join_rare',
-           'label_arm', 'audit_arm', 'two_encoders', 'space_arm', 'explained_task', 'two_sides', 'explain_arm', 'judge',
-           'judge_groups', 'plan_steps', 'run_study', 'tell_checks', 'nearest_share', 'finish', 'metrics_of',
-           'rows_left_out', 'groups_left_out', 'first_upper', 'search_columns']
+           'search_people', 'split_search', 'find_columns', 'leader', 'tell_search', 'plot_path', 'keep_search',
+           'read_search', 'search_arm', 'column_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'digest_audit',
+           'join_rare', 'label_arm', 'audit_arm', 'two_encoders', 'space_arm', 'explained_task', 'two_sides',
+           'explain_arm', 'judge', 'judge_groups', 'plan_steps', 'run_study', 'tell_checks', 'nearest_share', 'finish',
+           'metrics_of', 'rows_left_out', 'groups_left_out', 'first_upper', 'search_columns']
 
 # %% ../nbs/19_study.ipynb #b7dfb637
 import difflib
@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
@@ -985,13 +986,21 @@ def tell_search(
     return {"columns": list(best["columns"]), "strategy": best.strategy, "score": search.score, "value": best.get(search.score), "whole": whole[search.score], "candidates": len(search.train.columns),
             "teach": len(search.train), "judged": len(search.val), "tried": len(search.trials) - 1, "epochs": int(best.get("epochs", 0)), "full": int(whole.epochs), "minutes": search.trials.seconds.sum() / 60, "complete": bool(search.complete)}
 
+def plot_path(
+    search:SubsetSearch, # finished, or stopped by its budget
+) -> Axes: # the axes
+    "`plot_search`, with the subset that was taken as its title."
+    best, ax = leader(search), plot_search(search)
+    ax.set_title(f"Taken: {len(best['columns'])} of {len(search.train.columns)} columns, proposed by {best.strategy}")
+    return ax
+
 def keep_search(
     search:SubsetSearch, # finished, or stopped by its budget
     folder:Path, # where to write search.json, search.png, trials.csv
 ) -> None:
     "Write what a search found, its path as a picture, and its trials as a table."
     trials = search.trials.drop(columns=["key", "data"], errors="ignore")
-    picture = draw(plot_search, search, caption="", alt="")
+    picture = draw(plot_path, search, caption="", alt="")
     with write_atomic(folder / "trials.csv") as temporary:
         trials.assign(columns=trials["columns"].map(", ".join)).to_csv(temporary, index=False, float_format="%.5g")
     with write_atomic(folder / "search.png") as temporary:
