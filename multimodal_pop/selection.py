@@ -1071,10 +1071,10 @@ class _Log:
         return subset_key(row["columns"], epochs, self.data)
 
     def affordable(self, epochs:int, rungs:Sequence[int]) -> int:
-        "How many subsets can start, if every rung keeps a third."
+        "How many subsets can start, if every rung keeps a third and the last one two."
         second = self.rows[0]["seconds"] / epochs / max(joblib.effective_n_jobs(self.n_jobs), 1)
-        each = sum(length / 3 ** i for i, length in enumerate(rungs)) * second
-        return max(3, int((self.end - time.monotonic()) / max(each, 1e-9)))
+        each = sum(length / 3 ** i for i, length in enumerate(rungs[:-1] or rungs)) * second
+        return max(3, int((self.end - time.monotonic() - 2 * epochs * second) / max(each, 1e-9)))
 
     def run(self, rows:list[dict], epochs:int, keep_embedding:bool=False) -> list[dict]:
         "Train what is not known yet; each finished trial is written at once."
