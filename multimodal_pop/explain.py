@@ -15,10 +15,10 @@ __all__ = ['METHODS', 'LIMITS', 'STRUCTURES', 'Unit', 'image_space', 'held_still
            'plot_interaction', 'rank_similarity', 'edge_maps', 'pooled', 'removal_scores', 'removal_curves',
            'curve_gain', 'cascade', 'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment',
            'moved_pixels', 'true_region', 'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks',
-           'plot_curves', 'true_response', 'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass',
-           'sign_flip_test', 'Comparison', 'pair_row', 'similarity_table', 'share_table', 'compare_attributions',
-           'plot_difference', 'patch_places', 'outside', 'patch_effects', 'find_shortcut', 'score_spread',
-           'permutation_gap', 'looks_at']
+           'plot_curves', 'structure_pairs', 'true_response', 'scores_of', 'agreement_of_halves', 'regional_relevance',
+           'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison', 'pair_row',
+           'similarity_table', 'share_table', 'compare_attributions', 'plot_difference', 'patch_places', 'outside',
+           'patch_effects', 'find_shortcut', 'permutation_gap', 'looks_at']
 
 # %% ../nbs/17_explain.ipynb #346eac25
 import contextlib
@@ -74,7 +74,6 @@ def image_space(
         raise CohortError(f"a {type(model).__name__} can't be explained: give a Model, a Predictor or a torch.nn.Module")
     return network if space == "embedding" else nn.Sequential(network, Unit())
 
-# %% ../nbs/17_explain.ipynb #c4046621
 @contextlib.contextmanager
 def held_still(
     network:nn.Module, # any network
@@ -92,7 +91,6 @@ def held_still(
         for weight, wish in wishes.items():
             weight.requires_grad_(wish)
 
-# %% ../nbs/17_explain.ipynb #2d9da83a
 def images_of(
     cohort:Any, # a cohort, or images (n, c, h, w)
 ) -> Any: # (n, c, h, w) array, memory map or lazy rows
@@ -150,7 +148,6 @@ def shuffled(
     "Deal rows anew, so that a question loses its meaning and nothing else."
     return values if shuffle is None else values[generator(shuffle, "shuffle").permutation(len(values))]
 
-# %% ../nbs/17_explain.ipynb #a663e161
 def project_table(
     model:Model, # with a table encoder
     cohort:Cohort, # n participants
@@ -223,7 +220,6 @@ def probe_logit(
     weights, constant = probe_direction(probe, k) if isinstance(probe, Probe) else (np.asarray(probe, np.float32), 0.0)
     return Target(name, "embedding", lambda model, cohort, shuffle: (shuffled(weights, shuffle), constant))
 
-# %% ../nbs/17_explain.ipynb #8de68fed
 def column_numbers(
     cohort:Cohort, # n participants
     column:str, # a column of the table or of the labels
@@ -336,7 +332,6 @@ class Question:
         device = next(self.scored.parameters()).device
         return read_images(self.images, rows, device), tuple(e[rows].to(device) for e in self.extra)
 
-# %% ../nbs/17_explain.ipynb #14874b79
 def as_target(
     target:Any, # `Target`, "table", name of a column or label, number of an output, or function of the output
     model:Any=None, # of a `Predictor`, the name of a label is its own first output
@@ -383,7 +378,6 @@ def input_x_gradient(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Te
     "Pixel times gradient (Shrikumar et al. 2016)."
     return x * gradient(scored, x, extra)[0], None
 
-# %% ../nbs/17_explain.ipynb #19ef842e
 def guided_backprop(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Gradient without its negative parts at every ReLU (Springenberg et al. 2015)."
     return quietly(GuidedBackprop(scored).attribute, x, additional_forward_args=extra or None), None
@@ -398,7 +392,6 @@ def guided_gradcam(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tens
     explain = GuidedGradCam(scored, o.layer_of(scored)).attribute
     return quietly(explain, x, additional_forward_args=extra or None, interpolate_mode="bilinear"), None
 
-# %% ../nbs/17_explain.ipynb #6eeceb12
 def occlusion(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "What the score loses when a window takes the values of the baseline (Zeiler & Fergus 2014)."
     c, side = x.shape[1], x.shape[2]
@@ -442,7 +435,6 @@ def path_gradient(
         mean.index_add_(0, i, found * (shares[s, None, None, None] / 2))
     return mean
 
-# %% ../nbs/17_explain.ipynb #acb579ba
 def integrated_gradients(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Mean gradient on the way from the baseline, times the way (Sundararajan et al. 2017); steps doubled where the sum is off."
     start = o.baseline_of(x, scored)
@@ -496,7 +488,6 @@ class Options:
     def baseline_of(self, x:Tensor, scored:nn.Module) -> Tensor: # images that say nothing, (b, c, h, w)
         return baseline_images(x, self.baseline, mean=self.mean, rows=self.rows)
 
-# %% ../nbs/17_explain.ipynb #29bbaaf0
 def baseline_images(
     x:Tensor, # images, (b, c, h, w)
     kind:Any, # "blur", "mean", "zero", or images of your own
@@ -516,7 +507,6 @@ def baseline_images(
         return gaussian_blur(x, 2 * int(2 * sd) + 1, sd) if min(x.shape[2:]) > 2 * sd else x.mean((2, 3), keepdim=True).expand_as(x)
     return torch.zeros_like(x) if kind == "zero" else mean.to(x.device).expand_as(x)
 
-# %% ../nbs/17_explain.ipynb #a31256e8
 METHODS = {f.__name__: f for f in (guided_gradcam, gradcam, integrated_gradients, gradient_shap, guided_backprop, occlusion,
                                    saliency, input_x_gradient)}
 
@@ -554,7 +544,6 @@ def choose_layer(
     fine = [name for name, side in sizes.items() if side >= least]
     return fine[-1] if fine else max(sizes, key=sizes.get)
 
-# %% ../nbs/17_explain.ipynb #596719e5
 def make_options(
     question:Question, # a target put to a model
     method:str, # name of a method
@@ -633,7 +622,6 @@ def column_parts(
     gates = torch.eye(codes.shape[1], device=codes.device)
     return torch.stack([table.embed(codes, gate) - table.embed.bias for gate in gates], 1)
 
-# %% ../nbs/17_explain.ipynb #78700662
 def hidden_path(
     score:Callable, # (b, …) -> (b,)
     start:Tensor, # (b, …)
@@ -737,7 +725,6 @@ class Attribution:
         gap = "promises no sum" if np.isnan(self.error).all() else f"median error {np.nanmedian(self.error):.2%}, largest {np.nanmax(self.error):.2%}"
         return f"{self.method} of {self.target}: {len(self)} images of {side} pixels, {gap}; {self.columns.shape[1]} columns"
 
-# %% ../nbs/17_explain.ipynb #eed673a6
 def attribute(
     model:Any, # `Model`, `Predictor`, or a module that takes images
     cohort:Any, # a cohort, or images (n, c, h, w)
@@ -797,7 +784,6 @@ def plot_maps(
     ax.set_title(f"What moves “{next(iter(many.values())).target}”")
     return ax
 
-# %% ../nbs/17_explain.ipynb #41c9ed9a
 def plot_columns(
     attribution:Attribution, # with columns
     *,
@@ -917,7 +903,6 @@ class Interaction:
         table = pd.DataFrame({"mean": mean.ravel(), "low": (mean - half).ravel(), "high": (mean + half).ravel()}, pairs)
         return table.sort_values("mean", key=np.abs, ascending=False).reset_index()
 
-# %% ../nbs/17_explain.ipynb #cbc3195b
 def grid_regions(
     shape:tuple[int, int, int], # n, height, width
     side:int=4, # cells a side
@@ -1019,7 +1004,6 @@ def pooled(
     means = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(maps, np.float32))[:, None], side, ceil_mode=True)
     return F.interpolate(means, scale_factor=side)[:, 0, :maps.shape[1], :maps.shape[2]].numpy()
 
-# %% ../nbs/17_explain.ipynb #1b1c91a3
 def removal_scores(
     question:Question, # a target put to a model
     order:np.ndarray, # (n, h, w) rank of each pixel in its image, 0 to 1; 0 goes first
@@ -1118,7 +1102,6 @@ def randomised_maps(
         found.append(rank_similarity(maps, explain_images(other, seed=seed, **options)[0]))
     return found
 
-# %% ../nbs/17_explain.ipynb #abaae5da
 def peaks(
     maps:np.ndarray, # (n, h, w)
     *,
@@ -1170,7 +1153,6 @@ def true_region(
     moved = np.abs(high.astype(np.float32) - low).mean(1)
     return moved > least * np.maximum(moved.max((1, 2), keepdims=True), 1e-6)
 
-# %% ../nbs/17_explain.ipynb #065a98dc
 LIMITS = {"completeness": ("≤", 0.01), "deletion": (">", 0), "deletion vs edges": (">", 0), "insertion": (">", 0), "insertion vs edges": (">", 0),
           "randomised model": ("<", 0.5), "shuffled labels": ("<", 0.5), "stability": (">", 0.5), "pointing game": ("≥", 0.9), "enrichment": (">", 1)}
 
@@ -1230,7 +1212,6 @@ def check_method(
         found += [judge("pointing game", pointing_game(maps, masks)), judge("enrichment", enrichment(maps, masks))]
     return maps, found
 
-# %% ../nbs/17_explain.ipynb #a24d7daf
 def check_attribution(
     model:Any, # `Model`, `Predictor` or a module
     cohort:Any, # a cohort, or images (n, c, h, w)
@@ -1313,22 +1294,48 @@ STRUCTURES = {  # what the phantom's renderer draws -> the nodes that change thi
     "myocardium": ("wall", "asymmetry", "fibrosis"), "scars": ("scar_anterior", "scar_inferior", "scar_lateral"),
     "cavity": ("cavity", "contraction", "septal_flattening"), "trabeculae": ("trabeculation",), "papillaries": ("papillary",)}
 
-def true_response(
-    model:Any, # `Model`, `Predictor` or a module
+def structure_pairs(
     cohort:Cohort, # of a phantom
-    question:Question, # a target put to the model about the cohort
     *,
     step:float=1.0, # how far each node moves, SD
+) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]: # structure -> for each of its nodes, images with less and with more of it
+    "The same people with one structure changed and nothing else."
+    return {name: [moved_pixels(cohort, {node: 1.0}, step=step) for node in nodes] for name, nodes in STRUCTURES.items()}
+
+def true_response(
+    question:Question, # a target put to a model about the cohort
+    pairs:Mapping[str, list], # from `structure_pairs`
 ) -> tuple[pd.Series, dict[str, np.ndarray]]: # structure -> RMS change of the score; structure -> (n, h, w) mean change of the pixels, 0 to 1
-    "What the model really does when the renderer changes one structure and nothing else."
-    response, moved = {}, {}
-    for name, nodes in STRUCTURES.items():
-        pairs = [moved_pixels(cohort, {node: 1.0}, step=step) for node in nodes]
-        scores = [[removal_scores(Question("", question.scored, side, question.extra), np.zeros((len(cohort), *side.shape[2:])), 1.0, True) for side in pair]
-                  for pair in pairs]
-        response[name] = np.sqrt(np.mean([(high - low) ** 2 for low, high in scores]))
-        moved[name] = np.mean([np.abs(high.astype(np.float32) - low).mean(1) for low, high in pairs], 0) / 255
+    "What the model really does when the renderer changes one structure."
+    response = {name: np.sqrt(np.mean([(scores_of(question, high) - scores_of(question, low)) ** 2 for low, high in sides])) for name, sides in pairs.items()}
+    moved = {name: np.mean([np.abs(high.astype(np.float32) - low).mean(1) for low, high in sides], 0) / 255 for name, sides in pairs.items()}
     return pd.Series(response), moved
+
+def scores_of(
+    question:Question, # a target put to a model
+    images:Any=None, # other images of the same people; None = their own
+) -> np.ndarray: # (n,)
+    "The score."
+    images = question.images if images is None else images
+    return removal_scores(Question("", question.scored, images, question.extra), np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
+
+def agreement_of_halves(
+    model:Any, # `Model`, or a module that takes images
+    cohort:Any, # n participants whose maps are compared
+    column:str, # whose direction is asked for
+    *,
+    fit:Cohort, # people from whom the direction is learned, half of them at a time
+    space:str="embedding", # or "shared"
+    shuffle:int|None=None, # seed of a column without meaning; None = the real one
+    seed:int=0, # of the halves
+    **options:Any, # method and its options
+) -> np.ndarray: # (n,) rank correlation of two signed maps of each participant
+    "Whether a map is about something: two halves of the people must tell the same story."
+    maps = []
+    for half in np.array_split(generator(seed, "halves").permutation(len(fit)), 2):
+        question = ask(model, cohort, concept(column, fit=fit[np.sort(half)], space=space), shuffle=shuffle)
+        maps.append(explain_images(question, seed=seed, **options)[0])
+    return rank_similarity(*maps)
 
 # %% ../nbs/17_explain.ipynb #22f36608
 def regional_relevance(
@@ -1418,7 +1425,6 @@ def pair_row(a:str, b:str, kind:str, pairs:Sequence[tuple[np.ndarray, np.ndarray
     mean, low, high = interval_over(alike)
     return {"a": a, "b": b, "kind": kind, "rank_correlation": mean, "low": low, "high": high, "shift": shift}
 
-# %% ../nbs/17_explain.ipynb #19802d79
 def similarity_table(
     shares:Mapping[str, list[np.ndarray]], # group -> share maps of its models, (n, h, w) each
     noise:Mapping[str, np.ndarray], # group -> share maps of a randomised model, (n, h, w)
@@ -1511,12 +1517,13 @@ def outside(
     places:Sequence[tuple[int, int]], # top left corners
     side:int, # of a patch, pixels
     *,
-    most:float=0.05, # of a patch that may be plausible
+    most:float|None=None, # of a patch that may be plausible; None = 0.05 of a mask, 0.1 of shares of people
 ) -> np.ndarray: # (rows, places) bool
     "Which patches hold nothing of what the disease may change."
     if plausible is None:
         return np.ones((len(rows), len(places)), bool)
     own = np.asarray(plausible, float)
+    most = (0.05 if own.ndim == 3 else 0.1) if most is None else most
     own = own[rows] if own.ndim == 3 else np.broadcast_to(own, (len(rows), *own.shape))
     return np.stack([own[:, r:r + side, c:c + side].mean((1, 2)) <= most for r, c in places], 1)
 
@@ -1570,15 +1577,10 @@ def find_shortcut(
         raise CohortError("the plausible region covers every patch: make `side` smaller")
     places = [place for place, keep in zip(places, enough) if keep]
     effect = patch_effects(question, donors, hosts, places, usable[:, enough], side=side)
-    gap, p = permutation_gap(effect / score_spread(question), ill, rng)
+    gap, p = permutation_gap(effect / max(scores_of(question).std(), 1e-12), ill, rng)
     table = pd.DataFrame({"row": [r for r, _ in places], "column": [c for _, c in places], "side": side, "effect": gap, "p": p})
     table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.2)
     return table.sort_values("effect", key=np.abs, ascending=False, ignore_index=True)
-
-def score_spread(question:Question) -> float:
-    "SD of the score over the images."
-    shape = question.images.shape
-    return max(float(removal_scores(question, np.zeros((shape[0], *shape[2:]), np.float32), 1.0, True).std()), 1e-12)
 
 def permutation_gap(values:np.ndarray, ill:np.ndarray, rng:np.random.Generator, draws:int=999) -> tuple[np.ndarray, np.ndarray]:
     "Difference of means of two groups at each place, NaN left out, and p-values by the largest t when the groups are dealt anew."
@@ -1593,7 +1595,6 @@ def permutation_gap(values:np.ndarray, ill:np.ndarray, rng:np.random.Generator, 
     largest = np.array([gap_of(rng.permutation(ill))[1].max() for _ in range(draws)])
     return gap, (1 + (largest[:, None] >= t - 1e-9).sum(0)) / (1 + draws)
 
-# %% ../nbs/17_explain.ipynb #d9b061d4
 def looks_at(
     maps:np.ndarray, # (n, h, w)
     place:Mapping[str, int], # row, column and side of a patch, such as a line of `find_shortcut`
