@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['LABEL_CHAPTERS', 'SPACE', 'SHOWN', 'TRIED', 'COLUMN_CHAPTERS', 'label_views', 'noise_rows', 'task_noise', 'clearest',
            'worklist', 'measure_labels', 'plot_noise', 'noise_sentences', 'chapter_noise', 'review_curve',
-           'plot_review', 'chapter_review', 'audit_tasks', 'chapter_bias', 'gap_sentence', 'indicators',
-           'measure_columns', 'family_names', 'column_roles', 'search_sentences', 'gain_sentences', 'chapter_columns',
-           'measure_spaces', 'space_table', 'most_changed', 'plot_slopes', 'space_sentences', 'pick_people',
-           'explain_models', 'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'learned_pictures',
-           'chapter_learned', 'trial_sentences', 'chapter_trial']
+           'plot_review', 'chapter_review', 'audit_tasks', 'chapter_bias', 'gap_sentence', 'measure_columns',
+           'family_names', 'column_roles', 'search_sentences', 'gain_sentences', 'chapter_columns', 'measure_spaces',
+           'space_table', 'most_changed', 'plot_slopes', 'space_sentences', 'pick_people', 'explain_models',
+           'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'learned_pictures', 'chapter_learned',
+           'trial_sentences', 'chapter_trial']
 
 # %% ../nbs/19_chapters.ipynb #7a5cb762
 import json
@@ -33,7 +33,7 @@ from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues
 from .page import ARMS, Chapter, Figure, Table, draw, labels_name, plot_differences, readable, sentence, verdict, with_interval
 from .pretrain import Model
-from .selection import STRATEGIES, ColumnSelector
+from .selection import STRATEGIES, ColumnSelector, task_numbers
 
 # %% ../nbs/19_chapters.ipynb #077268d1
 def label_views(
@@ -264,19 +264,6 @@ def gap_sentence(
 LABEL_CHAPTERS = [chapter_noise, chapter_review, chapter_bias] # in the order of the report
 
 # %% ../nbs/19_chapters.ipynb #chpcode1
-def indicators(
-    labels:pd.DataFrame, # numbers or class codes, NaN = missing, (n, tasks)
-    kinds:Mapping[str, str], # kind of each task that counts
-    classes:Mapping[str, Sequence], # names of the classes of tasks that have any
-) -> pd.DataFrame: # (n, tasks or classes)
-    "Tasks as numbers; a task of several classes as one column a class."
-    made = {}
-    for task, kind in kinds.items():
-        y = labels[task].astype(float)
-        several = {f"{task}: {name}": (y == k).astype(float).where(y.notna()) for k, name in enumerate(classes.get(task, ()))}
-        made |= several if kind == "multiclass" else {task: y}
-    return pd.DataFrame(made, index=labels.index)
-
 def measure_columns(
     table:pd.DataFrame, # of training participants, (n, p)
     z:np.ndarray, # embedding of their images, (n, d)

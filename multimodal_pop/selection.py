@@ -10,9 +10,9 @@ __all__ = ['STRATEGIES', 'DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'Aligned', 
            'stability_selection', 'knockoffs', 'recovery', 'without_tasks', 'expected_r2', 'expected_auc', 'Surrogate',
            'family_tasks', 'exchange', 'contributions', 'best_by_surrogate', 'rank_columns', 'ColumnSelector',
            'plot_ranking', 'plot_stability', 'task_affinity', 'size_curve', 'plot_sizes', 'Criteria', 'append_line',
-           'read_lines', 'subset_key', 'train_subset', 'propose', 'SubsetSearch', 'search_subsets', 'first_few',
-           'plot_search', 'prove', 'compare_arms', 'Proof', 'confirm', 'Gates', 'learn_gates', 'draw_subsets',
-           'fidelity_study', 'fidelity_table', 'explain_gain', 'plot_fidelity']
+           'read_lines', 'subset_key', 'train_subset', 'cohort_tasks', 'propose', 'SubsetSearch', 'search_subsets',
+           'first_few', 'plot_search', 'prove', 'compare_arms', 'Proof', 'confirm', 'Gates', 'learn_gates',
+           'draw_subsets', 'fidelity_study', 'fidelity_table', 'explain_gain', 'plot_fidelity']
 
 # %% ../nbs/16_selection.ipynb #4e56ae5e
 import json
@@ -153,17 +153,25 @@ def align(
 
 def task_numbers(
     labels:Any, # (n, t) or (n,): numbers, or classes in numbers or words; NaN = missing
-) -> pd.DataFrame: # (n, more) float: 0 and 1, or numbers
+    kinds:Mapping[str, str]|None=None, # task -> binary, multiclass, continuous; None: words, and three to ten whole numbers, are classes
+    classes:Mapping[str, Sequence]|None=None, # task -> names of its classes 0, 1, …
+) -> pd.DataFrame: # (n, tasks or classes) float
     "Tasks as numbers. Of more than two classes each becomes a task of its own."
     labels, parts = pd.DataFrame(labels), {}
     for name, values in labels.items():
-        levels, known = sorted(values.dropna().unique(), key=str), values.notna()
-        whole = pd.api.types.is_numeric_dtype(values) and not 2 < len(levels) <= 10
-        if whole or pd.api.types.is_numeric_dtype(values) and any(level % 1 for level in levels):
-            parts[str(name)] = values.astype(float)
+        levels = dict(enumerate((classes or {}).get(name, ()))) or {v: v for v in sorted(values.dropna().unique(), key=str)}
+        each = {f"{name}: {text}": (values == v).astype(float).where(values.notna()) for v, text in levels.items()}
+        if ((kinds or {}).get(name) or _task_kind(values)) == "multiclass":
+            parts |= each
         else:
-            parts |= {str(name) if len(levels) == 2 else f"{name} = {level}": (values == level).where(known).astype(float) for level in levels[int(len(levels) == 2):]}
+            parts[str(name)] = values.astype(float) if pd.api.types.is_numeric_dtype(values) else list(each.values())[-1]
     return pd.DataFrame(parts, labels.index)
+
+def _task_kind(values:pd.Series) -> str:
+    "What a task seems to be."
+    levels, numeric = values.dropna().unique(), pd.api.types.is_numeric_dtype(values)
+    whole = not numeric or len(levels) <= 10 and all(v % 1 == 0 for v in levels)
+    return "multiclass" if len(levels) > 2 and whole else "continuous" if numeric else "binary"
 
 def _best_axis(block:np.ndarray, z:np.ndarray) -> np.ndarray:
     "The combination of a block's columns that correlates best with the embedding."
@@ -609,13 +617,21 @@ def _with(subset:np.ndarray, j:int, state:bool) -> np.ndarray:
     return out
 
 # %% ../nbs/16_selection.ipynb #1abb7ed1
-def _telling(surrogate:Surrogate, seen:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
-    "Columns that tell something about a task beyond chance, and whose visible part says the same; Bonferroni over both. Kinship speaks too where labels can't show `least`."
-    m, counted = surrogate.m, surrogate.weights > 0
-    bound = stats.norm.isf(level / 2 / max(counted.sum() * len(seen), 1)) / np.sqrt(m.labelled[counted])
+def _least_shown(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
+    "The smallest correlation with each counted task that its labels can show; Bonferroni over columns and tasks."
+    counted = surrogate.weights > 0
+    return stats.norm.isf(level / 2 / max(counted.sum() * len(seen), 1)) / np.sqrt(surrogate.m.labelled[counted])
+
+def _telling(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
+    "Columns that tell something about a task beyond chance, and whose visible part says the same."
+    m, counted, bound = surrogate.m, surrogate.weights > 0, _least_shown(surrogate, seen, level)
     part, whole = told(m, seen)[:, counted], m.own[counted][:, seen].T
-    shown = ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
-    return shown | kinship(m, level=level).keep[seen] if (bound > least).all() else shown
+    return ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
+
+def _supported(surrogate:Surrogate, seen:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
+    "Columns that tell something; where labels are too few to show a correlation of `least`, kin speak as well."
+    shown, blind = _telling(surrogate, seen, level), (_least_shown(surrogate, seen, level) > least).all()
+    return shown | kinship(surrogate.m, level=level).keep[seen] if blind else shown
 
 def _served(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
     "Where to begin: columns whose visible part tells something about the tasks."
@@ -634,7 +650,7 @@ def best_by_surrogate(m:Moments, *, k:int|None=None, level:float=0.01, seed:int=
     inside = exchange(surrogate.mean, seen, start)
     found = contributions(surrogate, inside, seen, draws=draws, seed=seed)
     harm = found.value / np.maximum(found.error, 1e-6)
-    keep[seen] = (harm.to_numpy() > -2.5) & _telling(surrogate, seen, level)
+    keep[seen] = (harm.to_numpy() > -2.5) & _supported(surrogate, seen, level)
     score[seen] = found.value
     if k is not None and k < len(seen):
         inside = exchange(surrogate.mean, seen, np.isin(seen, seen[np.argsort(-told(surrogate.m, seen) ** 2 @ surrogate.weights)[:k]]), size=k, passes=2)
@@ -956,6 +972,13 @@ def train_subset(
     return {**{f"{kind} {share:g}": value for share, value in means.items()}, **found, "seconds": seconds, **({"embedding": z_train} if embed else {})}
 
 # %% ../nbs/16_selection.ipynb #1c71c087
+def cohort_tasks(
+    cohort:Cohort, # with labels
+    tasks:Sequence[str]|None=None, # which; None: all
+) -> pd.DataFrame: # (n, tasks or classes) float
+    "A cohort's tasks as numbers, by what it says of their kinds."
+    return task_numbers(cohort.labels[list(cohort.tasks if tasks is None else tasks)], cohort.tasks, cohort.classes)
+
 def propose(
     train:Cohort, # training participants
     embedding:np.ndarray, # (n, d) of their images, frozen
@@ -967,7 +990,7 @@ def propose(
     seed:int=0, # of what is random
 ) -> pd.DataFrame: # strategy, columns, size and every criterion; best expected AUC first
     "Every strategy's subsets, scored in closed form; equal subsets once."
-    labels = train.labels[list(train.tasks if tasks is None else tasks)]
+    labels = cohort_tasks(train, tasks)
     m = align(train.table, embedding, labels=labels if labels.shape[1] else None, schema=train.schema).moments()
     criteria, rows, seen = Criteria(m), [], set()
     for name in strategies:
@@ -1187,7 +1210,7 @@ def _prove_one(arms:Mapping, cohorts:Any, seed:int, tasks:Any, options:dict) -> 
 def _columns_of(how:Any, train:Cohort, embedding:np.ndarray|None, seed:int, tasks:Any) -> list[str]:
     "The columns of an arm."
     if isinstance(how, str):
-        labels = train.labels[list(train.tasks if tasks is None else tasks)]
+        labels = cohort_tasks(train, tasks)
         chosen = ColumnSelector(how, subsamples=0, schema=train.schema, random_state=seed).fit(train.table, embedding, labels=labels if labels.shape[1] else None)
         return [str(c) for c in train.table.columns[chosen.support_]]
     return list(how(train, embedding, seed) if callable(how) else how)

@@ -45,13 +45,13 @@ from .cohort import Cohort, CohortError, CohortWarning, TableTransform, identica
 from .core import (generator, pick_device, progress, provenance, read_json, suppress_small, write_atomic,
                                  write_json)
 from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
-from .chapters import (COLUMN_CHAPTERS, LABEL_CHAPTERS, audit_tasks, column_roles, explain_models, indicators, load_explained,
+from .chapters import (COLUMN_CHAPTERS, LABEL_CHAPTERS, audit_tasks, column_roles, explain_models, load_explained,
                                      measure_columns, measure_labels, measure_spaces, pick_people, save_explained)
 from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Figure, Finding, Table, arm_name, draw, finding_html, labels_name,
                                  lower, pair_name, picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
                                  readable, render, sentence, side_by_side, signed, table_html, verdict, with_interval)
 from .pretrain import Model, pretrain
-from .selection import SubsetSearch, plot_search, search_subsets
+from .selection import SubsetSearch, plot_search, search_subsets, task_numbers
 
 # %% ../nbs/19_study.ipynb #d32642c2
 SMALLEST = 5 # cases and non-cases that a metric needs
@@ -941,7 +941,7 @@ def split_search(
     "Split training participants once more, by subject. Raises `StudyError` if too few are left to judge by."
     if len(columns) < 2:
         raise StudyError("a search needs at least two columns to choose from")
-    labels = indicators(part.labels, kinds, part.classes)
+    labels = task_numbers(part.labels[list(kinds)], kinds, part.classes)
     people = search_people(part, columns, labels)
     teach, judged, _ = people.split(test=0.0, val=0.25, seed=seed)
     fit = [t for t, kind in people.tasks.items() if teach.labels[t].notna().sum() >= 20 and all(enough(side.labels[t].to_numpy(float), kind) for side in (teach, judged))]
@@ -1032,7 +1032,7 @@ def column_arm(
     "What each column is and where it ranks, or read it back."
     file, part = plan.steps.path("columns.parquet"), plan.parts["train"]
     def make():
-        made = measure_columns(part.select(plan.columns).table, z, found["columns"], strategy=found["strategy"], labels=indicators(part.labels, plan.kinds, part.classes),
+        made = measure_columns(part.select(plan.columns).table, z, found["columns"], strategy=found["strategy"], labels=task_numbers(part.labels[list(plan.kinds)], plan.kinds, part.classes),
                                schema=part.schema.only(plan.columns), subject=part.subject, seed=plan.seed)
         made.attrs = {}
         with write_atomic(file) as temporary:
@@ -1163,7 +1163,7 @@ def space_arm(
     def make():
         once = generator(plan.seed, "space").permutation(np.flatnonzero(~test.subject.duplicated()))[:4000]
         people = test[np.sort(once)].select(plan.columns)
-        made = measure_spaces(two_encoders(models), people, indicators(people.labels, plan.kinds, people.classes), seed=plan.seed)
+        made = measure_spaces(two_encoders(models), people, task_numbers(people.labels[list(plan.kinds)], plan.kinds, people.classes), seed=plan.seed)
         write_json(file, {name: frame.to_dict("records") for name, frame in made.items()})
     def load():
         frames = {name: pd.DataFrame(rows) for name, rows in read_json(file).items()}
