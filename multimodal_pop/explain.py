@@ -91,6 +91,7 @@ def held_still(
         for weight, wish in wishes.items():
             weight.requires_grad_(wish)
 
+# %% ../nbs/17_explain.ipynb #6521297e
 def images_of(
     cohort:Any, # a cohort, or images (n, c, h, w)
 ) -> Any: # (n, c, h, w) array, memory map or lazy rows
@@ -239,6 +240,7 @@ def column_numbers(
         raise CohortError(f"column {column!r} has several levels: say which, level=…")
     return np.where(values.isna(), np.nan, (values == level).astype(float)), "binary"
 
+# %% ../nbs/17_explain.ipynb #a46c469d
 def apart(
     y:np.ndarray, # (n,) numbers, NaN = missing
     cohort:Cohort, # the same n people
@@ -342,6 +344,7 @@ def as_target(
         return own_table() if target == "table" else concept(target)
     return (lambda output: output[:, target]) if isinstance(target, (int, np.integer)) else target
 
+# %% ../nbs/17_explain.ipynb #8f4a2aea
 def ask(
     model:Any, # `Model`, `Predictor` or a module
     cohort:Any, # a cohort, or images (n, c, h, w)
@@ -401,6 +404,7 @@ def occlusion(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, T
                                             additional_forward_args=extra or None, perturbations_per_eval=max(1, o.batch_size // len(x)))
     return found / c, None
 
+# %% ../nbs/17_explain.ipynb #ffcb5d2f
 def quietly(explain:Callable, *args:Any, **options:Any) -> Tensor:
     "Call Captum without its notice that hooks are set, with a fresh leaf as input."
     with warnings.catch_warnings():
@@ -435,6 +439,7 @@ def path_gradient(
         mean.index_add_(0, i, found * (shares[s, None, None, None] / 2))
     return mean
 
+# %% ../nbs/17_explain.ipynb #4a413953
 def integrated_gradients(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tensor, Tensor|None]:
     "Mean gradient on the way from the baseline, times the way (Sundararajan et al. 2017); steps doubled where the sum is off."
     start = o.baseline_of(x, scored)
@@ -488,6 +493,7 @@ class Options:
     def baseline_of(self, x:Tensor, scored:nn.Module) -> Tensor: # images that say nothing, (b, c, h, w)
         return baseline_images(x, self.baseline, mean=self.mean, rows=self.rows)
 
+# %% ../nbs/17_explain.ipynb #7d0b8c47
 def baseline_images(
     x:Tensor, # images, (b, c, h, w)
     kind:Any, # "blur", "mean", "zero", or images of your own
@@ -544,6 +550,7 @@ def choose_layer(
     fine = [name for name, side in sizes.items() if side >= least]
     return fine[-1] if fine else max(sizes, key=sizes.get)
 
+# %% ../nbs/17_explain.ipynb #3bcf7467
 def make_options(
     question:Question, # a target put to a model
     method:str, # name of a method
@@ -567,6 +574,7 @@ def make_options(
         o.mean = o.donors.mean(0)
     return o
 
+# %% ../nbs/17_explain.ipynb #ee641668
 def explain_images(
     question:Question, # a target put to a model
     *,
@@ -635,6 +643,7 @@ def hidden_path(
         mean += torch.autograd.grad(score(point).sum(), point)[0] * share / 2
     return mean
 
+# %% ../nbs/17_explain.ipynb #c7e36049
 def column_path(
     model:Model, # with a table encoder
     codes:Tensor, # encoded table, (b, p)
@@ -784,6 +793,7 @@ def plot_maps(
     ax.set_title(f"What moves “{next(iter(many.values())).target}”")
     return ax
 
+# %% ../nbs/17_explain.ipynb #f62bb718
 def plot_columns(
     attribution:Attribution, # with columns
     *,
@@ -865,6 +875,7 @@ class Explorer:
         from IPython.display import display
         display(self.widget())
 
+# %% ../nbs/17_explain.ipynb #30bef320
 def plot_signed(
     values:pd.Series, # one number a column
     *,
@@ -912,6 +923,7 @@ def grid_regions(
     cell = (np.arange(h) * side // h)[:, None] * side + (np.arange(w) * side // w)[None]
     return {f"row {k // side + 1}, column {k % side + 1}": np.broadcast_to(cell == k, (n, h, w)) for k in range(side * side)}
 
+# %% ../nbs/17_explain.ipynb #25dc4cf8
 def agree(
     pull:Tensor, # first derivative by the image times the way from the baseline, (b, h, w), still attached to `hidden`
     hidden:Tensor, # embedded table, (b, …)
@@ -1102,6 +1114,7 @@ def randomised_maps(
         found.append(rank_similarity(maps, explain_images(other, seed=seed, **options)[0]))
     return found
 
+# %% ../nbs/17_explain.ipynb #787951c4
 def peaks(
     maps:np.ndarray, # (n, h, w)
     *,
@@ -1212,6 +1225,7 @@ def check_method(
         found += [judge("pointing game", pointing_game(maps, masks)), judge("enrichment", enrichment(maps, masks))]
     return maps, found
 
+# %% ../nbs/17_explain.ipynb #1c539c3e
 def check_attribution(
     model:Any, # `Model`, `Predictor` or a module
     cohort:Any, # a cohort, or images (n, c, h, w)
@@ -1319,6 +1333,7 @@ def scores_of(
     images = question.images if images is None else images
     return removal_scores(Question("", question.scored, images, question.extra), np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
 
+# %% ../nbs/17_explain.ipynb #3b5a2bc0
 def agreement_of_halves(
     model:Any, # `Model`, or a module that takes images
     cohort:Any, # n participants whose maps are compared
@@ -1438,6 +1453,7 @@ def similarity_table(
         rows += [pair_row(a, b, "between groups", [(x, y) for x in shares[a] for y in shares[b]]) for b in names[i + 1:]]
     return pd.DataFrame(rows).sort_values("kind", kind="stable").reset_index(drop=True)
 
+# %% ../nbs/17_explain.ipynb #4299ccde
 def share_table(
     shares:Mapping[str, list[np.ndarray]], # group -> share maps, (n, h, w) each
     regions:Mapping[str, np.ndarray], # name -> (n, h, w) bool
@@ -1483,6 +1499,7 @@ def compare_attributions(
     return Comparison({name: m.mean(0) for name, m in frame.items()}, share_table(shares, regions), similarity_table(shares, noise),
                       pd.DataFrame(tests, columns=["a", "b", "pixels", "p", "entered", "left"]), pixels)
 
+# %% ../nbs/17_explain.ipynb #8378acc0
 def plot_difference(
     comparison:Comparison, # from `compare_attributions`
     pair:tuple[str, str]|None=None, # which two; None = the first
@@ -1582,6 +1599,7 @@ def find_shortcut(
     table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.2)
     return table.sort_values("effect", key=np.abs, ascending=False, ignore_index=True)
 
+# %% ../nbs/17_explain.ipynb #9427066c
 def permutation_gap(values:np.ndarray, ill:np.ndarray, rng:np.random.Generator, draws:int=999) -> tuple[np.ndarray, np.ndarray]:
     "Difference of means of two groups at each place, NaN left out, and p-values by the largest t when the groups are dealt anew."
     there = ~np.isnan(values)
