@@ -121,6 +121,7 @@ class Column:
             raise CohortError(f"column {self.name!r}: unknown kind {self.kind!r}; choose one of {', '.join(KINDS)}")
         object.__setattr__(self, "levels", tuple(self.levels))
 
+# %% ../nbs/01_cohort.ipynb #306bfc2e
 class Schema(Mapping):
     "What the columns of a table hold: a mapping from name to `Column`, in the table's order."
 
@@ -852,6 +853,7 @@ def column_matrix(
     columns = [column_values(cohort.column(name)) for name in cohort.columns]
     return np.stack([find_levels(data, distinct(data)) if data.dtype == object else data for data in columns], axis=1)
 
+# %% ../nbs/01_cohort.ipynb #b467bfbc
 def leak_scores(
     cohort:Cohort, # with a table and labels
     *,
@@ -874,6 +876,7 @@ def leak_scores(
     scores = pd.concat(frames).dropna().sort_values("score", ascending=False, kind="stable")
     return scores.drop_duplicates(["column", "label"]).reset_index(drop=True)
 
+# %% ../nbs/01_cohort.ipynb #224cdc3e
 def check_constants(
     cohort:Cohort, # newly made
 ) -> None:
@@ -1036,6 +1039,7 @@ def column_box(cohort:Cohort) -> str:
             for kind in KINDS if (kinds == kind).any()]
     return html_box("Table", pd.DataFrame(rows, columns=["kind", "columns", "missing", "names"]))
 
+# %% ../nbs/01_cohort.ipynb #b8496744
 def task_box(cohort:Cohort) -> str:
     "Tasks: how many labelled, how often, how spread."
     rows = []
@@ -1060,6 +1064,7 @@ def group_box(cohort:Cohort, most:int=6) -> str:
         rows.append((name, ", ".join(levels) + (f" and {len(size) - most} more" if len(size) > most else "")))
     return html_box("Groups", pd.DataFrame(rows, columns=["group", "rows by level"]))
 
+# %% ../nbs/01_cohort.ipynb #5c3245bd
 def mean_image(
     cohort:Cohort, # with or without images
     least:int=20, # how many people a mean needs
@@ -1329,6 +1334,7 @@ def chunks_of(
         return (table[columns].iloc[rows] for rows in row_chunks(len(table), size))
     return table.table_chunks(columns, size)
 
+# %% ../nbs/01_cohort.ipynb #d2bfbd21
 class Tally:
     "Mean, spread, levels and gaps of one column, gathered a chunk at a time."
 
@@ -1360,6 +1366,7 @@ class Tally:
         sd = np.sqrt(self.squares / max(1, self.known))
         return float(self.mean), float(sd) if sd > 0 else 1.0, levels, 1 - self.known / max(1, self.rows)
 
+# %% ../nbs/01_cohort.ipynb #a60350b1
 def encode_rows(
     transform:TableTransform, # fitted
     table:pd.DataFrame, # (n, p) with the columns it was fitted on
