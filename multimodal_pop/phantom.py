@@ -207,6 +207,8 @@ processed_meat           lifestyle     ordinal     -        5     0     0.01
 numeric_memory           cognition     continuous  digits   6.8   1.3   0.15
 bone_density             skeleton      continuous  T-score  -0.4  1.2   0.05
 """
+
+# %% ../nbs/02_phantom.ipynb #12c72cf7
 DERIVED = """
 name                     family         unit   formula
 lv_stroke_volume         morphometry    ml     lvedv - lvesv
@@ -969,6 +971,7 @@ def group_people(
     sex = pd.Categorical.from_codes(table.sex.astype(int), [name for name, _ in LEVELS["sex"]])
     return pd.DataFrame({"sex": sex, "age_band": band, "ethnicity": table.ethnicity, "centre": table.centre}, index=table.index)
 
+# %% ../nbs/02_phantom.ipynb #57e92d2b
 def drop_values(
     world:World, # the population
     table:pd.DataFrame, # priors, one row a node
