@@ -267,6 +267,7 @@ def read_table(
             raise
         raise CohortError(f"{path.name} can't be read: it is damaged, or not what its ending says") from error
 
+# %% ../nbs/03_readers.ipynb #5c21c1c4
 def some_rows(
     table:pd.DataFrame, # as read
     path:Path, # where from
@@ -324,6 +325,7 @@ def pick_columns(
                       "name the columns you want with columns=", CohortWarning, stacklevel=3)
     return [name for name in rest if name not in texts]
 
+# %% ../nbs/03_readers.ipynb #617684cc
 def need_columns(
     table:pd.DataFrame, # as read
     names:dict[str, Sequence[str]], # parameter → the columns that it names
@@ -335,6 +337,7 @@ def need_columns(
             raise CohortError(f"{file} has no column {name_list(lacking)} ({role}=){nearest(lacking[0], table.columns)}")
         check_names(wanted, f"{role}=")
 
+# %% ../nbs/03_readers.ipynb #d345cc51
 def image_fields(
     image:str, # a column, or a pattern such as "{id}/sax.nii.gz"
 ) -> list[str]: # the columns that it names
@@ -429,6 +432,7 @@ def pick_frames(
         raise Unreadable(f"{len(values)} frame{'s' * (len(values) > 1)}; frame {max(frames)}, counted from 0, is wanted")
     return values if frames is None else values[list(frames)]
 
+# %% ../nbs/03_readers.ipynb #0eee52b7
 def read_images(
     paths:Sequence[Path|str], # (n,) files, or reasons
     recipe:Recipe, # how to make them arrays
@@ -484,6 +488,7 @@ def open_cache(
         pass
     return None
 
+# %% ../nbs/03_readers.ipynb #44354e33
 def fill_cache(
     folder:Path, # the cache; made if need be
     key:str, # the fingerprint
@@ -559,6 +564,7 @@ def read_folder(
     made = {"origin": csv.name, "size": size, "rows_skipped": len(skipped)} | (info or {})
     return build_cohort(table.drop(index=skipped["row"]), pixels, skipped, roles, inputs, schema=schema, info=made)
 
+# %% ../nbs/03_readers.ipynb #0ef35289
 def build_cohort(
     table:pd.DataFrame, # the good rows, as read
     pixels:np.ndarray, # (m, c, size, size) their images
@@ -584,6 +590,7 @@ def image_folder(
         raise CohortError(f"images= must name a folder; {folder.name!r} is {'a file' if folder.exists() else 'not there'}")
     return folder.resolve()
 
+# %% ../nbs/03_readers.ipynb #9445d683
 def make_recipe(
     size:int, # side of the square, pixels
     window:Sequence[float]|None, # (low, high)
