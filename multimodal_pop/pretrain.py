@@ -708,6 +708,7 @@ def ridge_r2(
     lost, spread = np.nansum((rest - guess) ** 2, 0), np.nansum((rest - np.nanmean(rest, 0)) ** 2, 0)
     return 1 - np.bincount(parts, lost) / np.maximum(np.bincount(parts, spread), 1e-12)
 
+# %% ../nbs/08_pretrain.ipynb #84027854
 class ColumnLog:
     "How much of each column is linear in the image features, epoch by epoch: `.log`, one row an epoch, R²."
     def __init__(self,
@@ -1104,6 +1105,7 @@ def paired(
     have = gather_rows((~batch.table.isnan().all(1)).float()) > 0
     return tuple(v[have] for v in values)
 
+# %% ../nbs/08_pretrain.ipynb #5a2476a4
 @method("clip", table=True)
 def clip(objective:Contrast, batch:Batch) -> tuple[Tensor, dict]:
     "Image and table of a participant find each other (Radford et al. 2021; Hager et al. 2023)."
@@ -1212,6 +1214,7 @@ def model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
         config["label_levels"] = len(cohort.classes[task])
     return config | {"seed": seed, "recipe": plain, "provenance": provenance(seed=seed)}
 
+# %% ../nbs/08_pretrain.ipynb #99378325
 def in_words(
     value:Any, # of an option
 ) -> Any: # what JSON can hold and what names no folder of this machine
@@ -1224,6 +1227,7 @@ def in_words(
         return {"preset": value.preset, "size": value.size, **value.settings}
     return value if isinstance(value, (str, int, float, dict, type(None))) else "custom"
 
+# %% ../nbs/08_pretrain.ipynb #a48cdc1e
 def channel_statistics(
     images:Any, # (n, c, h, w)
     seed:int=0, # which of them to look at
@@ -1351,6 +1355,7 @@ class Stopwatch:
             raise Enough
         self.mark = clocks()
 
+# %% ../nbs/08_pretrain.ipynb #b765fd8d
 def clocks() -> tuple[float, float]: # seconds
     "Wall clock, and processor time of all threads."
     return time.perf_counter(), time.process_time()
