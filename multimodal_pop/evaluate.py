@@ -299,6 +299,7 @@ def check_embedding(
         raise CohortError(f"{name} is not finite in {row_list(bad)} (first at row {row}, column {column}); leave these rows out")
     return z
 
+# %% ../nbs/09_evaluate.ipynb #070e571e
 @dataclass(frozen=True)
 class Task:
     "One label in numbers, for training and test rows alike."
@@ -461,6 +462,7 @@ def _report(metrics:dict, n:int, several:bool, **options:Any) -> pd.DataFrame:
     table = interval_table(value, drawn, _add_means(metrics, value, drawn)).rename_axis(["task", "metric"]).reset_index()
     return table if several else table.drop(columns="task")
 
+# %% ../nbs/09_evaluate.ipynb #3772c022
 def linear_probe(
     z_train:np.ndarray, # training embedding, (n_train, d)
     y_train:Any, # its labels, (n_train,), or (n_train, tasks); missing = NaN or None
@@ -492,6 +494,7 @@ def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any
     table.attrs = notes[tasks[0].name] if len(tasks) == 1 else {"tasks": notes}
     return table
 
+# %% ../nbs/09_evaluate.ipynb #c3178df4
 def metric_maker(metric:str|Callable) -> Callable:
     "The metric of that name, or the caller's own. Raises `CohortError` for a name that does not exist."
     if callable(metric):
@@ -587,6 +590,7 @@ def draw_labels(
         share[np.argmax(step * (size * count / len(there) - share) - 1e9 * (share + step < 1) - 1e9 * (share + step > size))] += step
     return np.sort(np.concatenate([rng.choice(there[y[there] == c], m, replace=False) for c, m in zip(classes, share)]))
 
+# %% ../nbs/09_evaluate.ipynb #e75c9cbd
 def few_labels(
     z_train:np.ndarray, # training embedding, (n_train, d)
     y_train:Any, # its labels, (n_train,) or (n_train, tasks)
@@ -611,6 +615,7 @@ def few_labels(
     found = pd.concat(rows, ignore_index=True)
     return found[["labels", "n", *(["task"] if len(tasks) > 1 else []), "metric", "value", "low", "high"]]
 
+# %% ../nbs/09_evaluate.ipynb #8f510b63
 def _one_share(z_train, z_test, tasks, share, draws, subject, metrics, seed, resamples) -> pd.DataFrame:
     "All tasks at one number of labels."
     made, sizes = {}, {}
@@ -875,6 +880,7 @@ def fit_cox(
         return loss + weights @ weights / (2 * strength), slope + weights / strength
     return optimize.minimize(total, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
 
+# %% ../nbs/09_evaluate.ipynb #692c0f66
 def survival_probe(
     z_train:np.ndarray, # training embedding, (n_train, d)
     y_train:np.ndarray, # time and event (1) or censored (0), (n_train, 2)
@@ -1031,6 +1037,7 @@ def table_predict(
     trees.fit(x[0][rows], task.train[rows])
     return trees.predict(x[1]) if task.kind == "continuous" else _class_columns(trees, x[1], len(task.classes))
 
+# %% ../nbs/09_evaluate.ipynb #7d9e199a
 def cohort_task(train:Any, test:Any, target:str) -> Task:
     "A label of two cohorts as a task. Raises `CohortError` with the labels there are."
     for cohort in (train, test):
@@ -1096,6 +1103,7 @@ class Target:
             return _probabilities(special.expit(out[:, 0]))
         return special.softmax(out, axis=1)
 
+# %% ../nbs/09_evaluate.ipynb #15077712
 def make_targets(
     cohort:Any, # with labels
     names:Sequence[str], # which of them
@@ -1199,6 +1207,7 @@ def load(
 
 Predictor.save, Predictor.load = save, staticmethod(load)
 
+# %% ../nbs/09_evaluate.ipynb #3270c52e
 IMAGE_OPTIONS = ("channels", "width", "norm", "mean", "std")  # of `image_encoder`
 
 def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
@@ -1273,6 +1282,7 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
         network[0] = network[0].module
     return Predictor(network.eval(), targets, config, history)
 
+# %% ../nbs/09_evaluate.ipynb #8d6ffa2c
 def supervised_objective(
     network:Any, # images (b, c, h, w) -> (b, outputs)
     targets:Sequence[Target], # what the outputs mean
