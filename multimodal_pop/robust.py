@@ -142,6 +142,7 @@ class Method:
     memory:bool=False # remembers each row's predictions
     posterior:bool=False # labels become probabilities of the true label first
 
+# %% ../nbs/12_robust.ipynb #ec7e08f7
 def plain(objective:Any, log_p:Tensor, target:Tensor, rows:Tensor) -> Tensor:
     "Cross-entropy."
     return cross_entropy(log_p, target)
@@ -390,6 +391,7 @@ def find_axes(
     _, size, axes = np.linalg.svd((z - z.mean(0)) / sd, full_matrices=False)
     return Axis(z.mean(0), (axes[size > 1e-6 * max(size[0], 1e-12)] / sd).T)
 
+# %% ../nbs/12_robust.ipynb #7bf31b38
 def train_heads(
     x:np.ndarray, # coordinates, (n, r) float32
     lesson:Lesson, # what to learn, nothing missing
@@ -458,6 +460,7 @@ def _teach_head(z:np.ndarray, lesson:Lesson, method:str, settings:Settings, seed
         fitted.left_out[keep] = probs[best]
     return fitted
 
+# %% ../nbs/12_robust.ipynb #ccef8154
 def _left_out(x:np.ndarray, w:np.ndarray, b:np.ndarray, fold:np.ndarray, grid:int) -> np.ndarray:
     "What each row's own left-out heads say, (penalties, n, k)."
     logits = np.empty((grid, len(x), w.shape[1]))
@@ -722,6 +725,7 @@ def compare_methods(
     table.insert(3, "recovery", table.gain / (value.get("clean labels", np.nan) - value["ce, noisy"]))
     return table
 
+# %% ../nbs/12_robust.ipynb #7349d926
 def ratio_over(
     top:np.ndarray, # one number a world, (w,)
     bottom:np.ndarray, # same worlds, (w,)
@@ -751,6 +755,7 @@ def summarise_recovery(
             rows.append(dict(zip(by, key)) | {"method": name} | found)
     return pd.DataFrame(rows)
 
+# %% ../nbs/12_robust.ipynb #43afc2d5
 def plot_recovery(
     table:pd.DataFrame, # of `summarise_recovery`, one setting
     ax:Axes|None=None, # where to draw
