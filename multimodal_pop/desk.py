@@ -337,6 +337,7 @@ def different(
     told = {"question": f"asks {kept!r}, not {given!r}", "choices": "has other choices: " + (names(kept) if key == "choices" else "")}
     return f"{name} {told.get(key, 'belongs to another worklist')}: give each worklist a file of its own"
 
+# %% ../nbs/13_desk.ipynb #46be18ac
 def frame(
     store:AnswerStore, # to read from
     query:str, # SQL
@@ -648,6 +649,7 @@ def handle_message(
              "left": len(turn.pending), "total": len(desk.rows), "skipped": turn.skipped}
     return [*items, (state, [])]
 
+# %% ../nbs/13_desk.ipynb #0751600c
 def carry_out(
     desk:Annotator, # of one annotator
     message:Mapping, # as above
@@ -858,6 +860,7 @@ SHEET = """<!doctype html>
 {% endfor %}</main><script>{{ script|safe }}</script></body></html>
 """
 
+# %% ../nbs/13_desk.ipynb #3ed1c966
 SHEET_LOOK = """
 :root { --ink: #1c2530; --soft: #5b6673; --line: #dfe4ea; --go: #00795a }
 * { box-sizing: border-box } body { margin: 0; color: var(--ink); font: 16px/1.5 "Source Sans 3", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif }
@@ -966,6 +969,7 @@ def harmless(
     "Keep a spreadsheet from taking text for a formula."
     return "'" + value if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
 
+# %% ../nbs/13_desk.ipynb #a02f94dd
 def export_worklist(
     worklist:pd.DataFrame, # row, score, reason; perhaps label and evidence
     images:Any, # Cohort, array (n, c, h, w), or a callable row -> (c, h, w)
@@ -1032,6 +1036,7 @@ def lines_of(
     more = f" and {len(found) - show} more" if len(found) > show else ""
     return f"line{'s' if len(found) > 1 else ''} {', '.join(map(str, found[:show]))}{more}"
 
+# %% ../nbs/13_desk.ipynb #2b3af10a
 def label_reader(
     choices:Sequence[Choice], # what may be answered
 ) -> Callable: # text -> label, or None
@@ -1088,6 +1093,7 @@ def import_answers(
         raise CohortError(f"{path.name}, {lines_of(table, bad)}: {table['label'][bad].iloc[0][:20]!r} is not among the choices: {', '.join(f'{c.label} ({c.name})' for c in choices)}")
     return drop_repeats(table.assign(row=rows, label=labels, file=path.name))
 
+# %% ../nbs/13_desk.ipynb #64fa0d16
 def import_store(
     store:AnswerStore|str|Path, # or its file
     worklist:pd.DataFrame, # checked
@@ -1106,6 +1112,7 @@ def import_store(
         raise CohortError(f"{store.path.name} holds rows or labels that are not of this worklist")
     return votes
 
+# %% ../nbs/13_desk.ipynb #c00b6c73
 def drop_repeats(
     table:pd.DataFrame, # row, annotator, label, file, line
 ) -> pd.DataFrame: # row, annotator, label; `.attrs["left_out"]`
@@ -1187,6 +1194,7 @@ def given_labels(
     rows = np.flatnonzero(cohort.labels[task].notna())
     return rows, cohort.labels[task].to_numpy()[rows].astype(int)
 
+# %% ../nbs/13_desk.ipynb #842ededf
 def place_votes(
     votes:pd.DataFrame|str|Path|Sequence|None, # row (of the cohort), annotator, label; a CSV of these, or one a round
     rows:np.ndarray, # rows of the cohort that are ranked
@@ -1211,6 +1219,7 @@ def class_names(
     k = int(given.max(initial=1)) + 1
     return list(names) if names else ["absent", "present"] if k == 2 else [str(i) for i in range(k)]
 
+# %% ../nbs/13_desk.ipynb #09d539ff
 def export_review(
     cohort:Cohort, # with images and labels
     out:str|Path, # folder to write to
@@ -1240,6 +1249,7 @@ def export_review(
     export_worklist(ranked.assign(row=rows[ranked["row"].to_numpy(int)]), cohort, out, choices=names, labels=cohort.labels[task].to_numpy(), question=question, **options)
     return f"{len(ranked):,} of {len(rows):,} images to look at: {Path(out) / 'sheet.html'}"
 
+# %% ../nbs/13_desk.ipynb #5efe810b
 def import_review(
     folder:str|Path, # of `export_review`
     answers:Sequence[str|Path], # files that came back
@@ -1257,6 +1267,7 @@ def import_review(
     return (f"{len(votes):,} answers by {votes['annotator'].nunique()} annotators for {votes['row'].nunique():,} of {len(worklist):,} rows: {out}"
             + (f"\n{len(left)} repeated answers left out:{told}" if len(left) else ""))
 
+# %% ../nbs/13_desk.ipynb #7197f8bd
 def simulate_file(
     path:str|Path, # CSV or Parquet, one row an image
     out:str|Path|None=None, # CSV to write; None: none
