@@ -143,6 +143,7 @@ class Scored:
     subject: np.ndarray|None # (n,)
     unlabelled: int # rows left out
 
+# %% ../nbs/14_bias.ipynb #5cb0306f
 def read_scored(
     y:Any, # two classes, (n,); missing = NaN
     score:Any, # (n,), or probabilities (n, 2)
@@ -217,6 +218,7 @@ def spread_of(
     floor = np.sqrt(held * (1 - held) / few)
     return np.where(inside * (1 - inside) > 0, error * np.sqrt(held * (1 - held) / np.maximum(inside * (1 - inside), 1e-9)), floor)
 
+# %% ../nbs/14_bias.ipynb #d5d0e6d2
 @dataclass(frozen=True, eq=False)
 class Pairs:
     "All differences between the groups of one variable, in one metric."
@@ -361,6 +363,7 @@ def audit(
     table.attrs = {"suppressed": small, "unlabelled": data.unlabelled, "gaps": found.to_dict("records")}
     return table
 
+# %% ../nbs/14_bias.ipynb #c69650a5
 def _audit_rows(cells:pd.DataFrame, found:pd.DataFrame, worst:pd.DataFrame, divisions:Mapping, metrics:Sequence[str], n:int) -> pd.DataFrame:
     "Everybody, each group, the worst of each variable, and the gaps, in this order for each metric."
     sizes = {group: len(rows) for parts in divisions.values() for group, rows in parts.items()}
@@ -592,6 +595,7 @@ def fit_head(
     rows, classes = (x, target) if hard else (np.concatenate([x, x]), np.repeat([0.0, 1.0], len(x)))
     return Head(scaler, model.fit(rows, classes, sample_weight=weights if hard else np.concatenate([weights * (1 - target), weights * target])))
 
+# %% ../nbs/14_bias.ipynb #e6819580
 def cell_codes(
     groups:np.ndarray, # (n,)
     target:np.ndarray, # 0 to 1, (n,)
@@ -683,6 +687,7 @@ def _weighted_limit(score:np.ndarray, weight:np.ndarray, rate:float) -> float:
     order = np.argsort(-score, kind="stable")
     return float(score[order][min(np.searchsorted(np.cumsum(weight[order]), rate * weight.sum()), len(score) - 1)])
 
+# %% ../nbs/14_bias.ipynb #7b5197a0
 def hull(
     score:np.ndarray, # (n,)
     target:np.ndarray, # 0 to 1, (n,)
@@ -781,6 +786,7 @@ class Mitigated:
             raise CohortError(f"the group in {row_list(new)} was not there in training; join it with one of {', '.join(self.rule)}")
         return sum(flag_chance(score, steps) * (names == name) for name, steps in self.rule.items())
 
+# %% ../nbs/14_bias.ipynb #b08bccf5
 def mitigate(
     z:Any, # embedding (n, d); or an out-of-sample score (n,), of which only thresholds may change
     y:Any, # two classes, (n,)
@@ -840,6 +846,7 @@ def judge(
             metric if metric != "accuracy" else "balanced accuracy": share_of(top, among) if metric != "accuracy" else _balanced(test.y, flag),
             "accuracy": share_of(right, np.ones(len(flag))), "AUC": auc(test.y.astype(int), score), "flagged": share_of(flag, np.ones(len(flag)))}
 
+# %% ../nbs/14_bias.ipynb #7647f532
 def compare_mitigations(
     worlds:Sequence, # pairs (train, test), each a `Sample`; one a seed or world
     *,
