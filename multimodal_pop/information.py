@@ -109,6 +109,7 @@ def design(
         start += width[j] + gapped[j]
     return made
 
+# %% ../nbs/15_information.ipynb #6bc4f4dd
 def _schema_of(table:pd.DataFrame, schema:Schema|None) -> Schema:
     "The schema of exactly the table's columns."
     if not isinstance(table, pd.DataFrame) or table.shape[1] == 0 or len(table) < 2:
@@ -130,6 +131,7 @@ def _widths(coded:np.ndarray, levels:np.ndarray, kinds:Sequence[str], least:int=
     common = lambda j: int((np.bincount(coded[coded[:, j] >= 0, j], minlength=1) >= least).sum())
     return np.array([1 if one(j) else max(1, min(most, common(j))) for j in range(len(kinds))])
 
+# %% ../nbs/15_information.ipynb #48c8cfe2
 def _fill_block(made:Design, j:int, values:np.ndarray, place:slice, ranks:bool) -> None:
     "Write the block of column j."
     known, size = made.known[:, j], place.stop - place.start
@@ -584,6 +586,7 @@ def _scores(values:np.ndarray, seed:int) -> np.ndarray:
     "Normal scores, ties broken at random: that changes no information."
     return normal_scores(values, seed=seed)
 
+# %% ../nbs/15_information.ipynb #57711ef5
 def _level_pair(a:np.ndarray, b:np.ndarray) -> Nats:
     "Counts, less their bias."
     joint = pd.crosstab(a, b).to_numpy(float)
@@ -604,6 +607,7 @@ def _mixed_pair(x:np.ndarray, codes:np.ndarray) -> Nats:
     return _nats(local.mean(), local.std() / np.sqrt(len(local)), {"neighbours": local.mean()},
                  "a level with fewer than 20 rows" if size[size > 0].min() < 20 else "")
 
+# %% ../nbs/15_information.ipynb #4ea05c6c
 def _number_pair(x:np.ndarray, y:np.ndarray) -> Nats:
     "A Gaussian copula, unless nearest neighbours see clearly more."
     n, r = len(x), np.clip(np.corrcoef(x, y)[0, 1], -1 + 1e-12, 1 - 1e-12) if x.std() > 0 and y.std() > 0 else 0.0
@@ -796,6 +800,7 @@ class Ridge:
             errors.append(rest / free ** 2 if free > 0.2 or penalty == STRENGTHS[-1] * n else np.full_like(rest, np.inf))
         return STRENGTHS[np.argmin(errors, axis=0)] * n
 
+# %% ../nbs/15_information.ipynb #ac309cc7
 def _rounds(missing:float) -> int:
     "How often to refill so that gaps weigh less than a thousandth."
     return 0 if missing <= 0 else int(np.clip(np.ceil(np.log(1e-3) / np.log(min(missing, 0.999))), 2, 60))
@@ -1009,6 +1014,7 @@ def _straightened(y:np.ndarray, guess:np.ndarray) -> np.ndarray:
     powers = np.hstack([np.ones((len(y), 1)), said, said ** 2, said ** 3])
     return y - powers @ np.linalg.lstsq(powers, y.astype(float), rcond=None)[0]
 
+# %% ../nbs/15_information.ipynb #c49baed1
 def _gain(reading:Reading, j:int, *, most:int=5000, seed:int=0) -> tuple[float, float, bool]:
     "What trees add to the linear part of column j, nats, its standard error, and whether it lies off the axes; 0 if it is not beyond chance."
     d = reading.d
@@ -1033,6 +1039,7 @@ def _column_information(reading:Reading, j:int, bend:float, check:bool, seed:int
     parts = {"linear": part["value"], "bent": gain, "bound": part["bound"] + gain}
     return Nats(value, max(0.0, part["value"] + gain - reach), value + reach, parts, "; ".join(_doubts(reading, j, part, value, bend > 4 and not check, hidden)))
 
+# %% ../nbs/15_information.ipynb #586e61c9
 def _doubts(reading:Reading, j:int, part:dict, value:float, unchecked:bool, hidden:bool) -> list[str]:
     "Why an estimate may be wrong."
     d, n, r = reading.d, part["n"], part["r"]
@@ -1359,6 +1366,7 @@ def column_report(
     made.attrs = {"condition_number": found.condition_number, "threshold": threshold, "rows": len(table)}
     return made.rename_axis("column")
 
+# %% ../nbs/15_information.ipynb #0a28bff5
 def _complaints(row:pd.Series, values:pd.Series) -> str:
     "What can be said against a column at first sight."
     known = values.dropna()
