@@ -140,6 +140,7 @@ def _pairwise_rows(u:np.ndarray, v:np.ndarray|None, who:np.ndarray, rows:slice, 
     both = near[0] & near[1]
     return *nearer, *tied, count, *crowd, both.sum(1) / max(k, 1)
 
+# %% ../nbs/18_latent.ipynb #6bc6e5e6
 def _crowd(cosine:np.ndarray, stranger:np.ndarray, count:np.ndarray) -> np.ndarray:
     "Mean Gaussian kernel to strangers; squared distance is 2 − 2 cosine."
     return (np.exp(4 * (cosine - 1)) * stranger).sum(1) / np.maximum(count, 1)
@@ -191,6 +192,7 @@ def _check_rows(n:int, who:np.ndarray, **frames:pd.DataFrame|None) -> None:
         if frame is not None and len(frame) != n:
             raise CohortError(f"{name} has {len(frame)} rows, but the embedding {n}; they must match row by row")
 
+# %% ../nbs/18_latent.ipynb #e9d3f83a
 def _intervals(metrics:dict, who:np.ndarray, seed:int, note:str="") -> pd.DataFrame:
     "Bootstrap over people."
     made = intervals(metrics, len(who), subject=who, seed=seed, draws=500).rename_axis("property").reset_index()
@@ -374,6 +376,7 @@ class Details:
     procrustes: pd.DataFrame|None = None # (m, m)
     explained: pd.DataFrame|None = None # from `explain_gains`
 
+# %% ../nbs/18_latent.ipynb #e3afeea2
 def compare_spaces(
     models:Mapping[str, Any], # name -> `Model`, or (z_image, z_table)
     cohort:Any, # participants that nobody was trained on and no gain was measured on; a DataFrame will do for embeddings
@@ -400,6 +403,7 @@ def compare_spaces(
                       pd.concat(told, names=["model"]).reset_index(), **matrices)
     return _join_gains(made, gains, details, seed)
 
+# %% ../nbs/18_latent.ipynb #e574d842
 def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, seed:int) -> dict[str, pd.DataFrame]:
     "What the table says of the tasks, and what else it says."
     if labels is None or labels.shape[1] == 0:
@@ -700,6 +704,7 @@ def explain_gains(
     made.attrs = {"check": list(check.index[check])}
     return made
 
+# %% ../nbs/18_latent.ipynb #401533ce
 def _check_subsets(properties:pd.DataFrame, gains:pd.Series) -> None:
     "Enough subsets, each once."
     if properties.index.has_duplicates:
