@@ -141,6 +141,7 @@ def plot_noise(
            title="How wrong the labels are: measured" if measured else "How wrong the labels can be: bounds, not measured")
     return ax
 
+# %% ../nbs/19_chapters.ipynb #ce4357b6
 def noise_sentences(
     table:pd.DataFrame, # of `measure_labels`, "noise"
 ) -> list[str]: # sentences
@@ -333,6 +334,7 @@ def gain_sentences(
         said.insert(1, "So the choice is not shown to gain anything over all columns here.")
     return said
 
+# %% ../nbs/19_chapters.ipynb #a22d16cc
 def chapter_columns(
     study:Any, # with extras["search"]: what `tell_search` gave, report of `measure_columns`, path: a figure
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -376,6 +378,7 @@ def measure_spaces(
     return {"space": made.attrs["details"].intervals[["model", "property", "value", "low", "high"]], "summary": made[summary].reset_index(),
             "columns": made.attrs["details"].decodability[["model", "column", "value", "low", "high"]], "tasks": tasks[["model", "column", "value", "low", "high"]]}
 
+# %% ../nbs/19_chapters.ipynb #6a7b98d4
 def space_table(
     space:pd.DataFrame, # model, property, value, low, high
 ) -> pd.DataFrame: # property, and one column a model
@@ -395,6 +398,7 @@ def most_changed(
     move = (wide.iloc[:, -1] - wide.iloc[:, 0]).sort_values()
     return list(dict.fromkeys([*move.index[: most // 2], *move.index[-(most // 2):]]))
 
+# %% ../nbs/19_chapters.ipynb #a39a8fff
 def plot_slopes(
     seen:pd.DataFrame, # model, column, value, low, high
     columns:Sequence[str], # which to draw
@@ -417,6 +421,7 @@ def plot_slopes(
     ax.set_title(f"From {seen.model.iloc[0]} to {seen.model.iloc[-1]}: " + (f"{move.idxmax()} gains most" if move.max() > 0 else "nothing is read better"))
     return ax
 
+# %% ../nbs/19_chapters.ipynb #c8dbf90b
 def space_sentences(
     made:Mapping[str, pd.DataFrame], # of `measure_spaces`
 ) -> list[str]: # sentences
