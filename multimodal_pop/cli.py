@@ -112,6 +112,7 @@ def add_study(commands:Any) -> None:
     phantom.add_argument("--test-n", type=int, default=10_000, help="fresh participants to judge on (default: 10000)")
     phantom.add_argument("--world", type=int, default=0, help="which population (default: 0)")
 
+# %% ../nbs/19_terminal.ipynb #d4c48a20
 def draw_phantom(
     args:argparse.Namespace, # n, test_n, size, seed, world
 ) -> tuple[Any,Any]: # two cohorts of one world
@@ -139,6 +140,7 @@ def shares(
         raise CohortError(f"--labels {text!r}: give shares up to 1 or numbers of participants, such as 0.01,0.1,1 or 100,1000")
     return found
 
+# %% ../nbs/19_terminal.ipynb #716b5753
 def read_audit(
     path:str, # CSV: the id column and tasks
     cohort:Any, # whose rows are audited
@@ -158,6 +160,7 @@ def read_audit(
         raise CohortError(f"--audited: {int(strangers.sum())} rows of {path} are not in the cohort, the first in line {int(strangers.argmax()) + 2}")
     return found.reindex(cohort.index)
 
+# %% ../nbs/19_terminal.ipynb #e4f2c407
 def run_study_command(
     args:argparse.Namespace, # of `multimodal-pop study`
 ) -> None:
@@ -256,6 +259,7 @@ def add_bench(commands:Any) -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--grow", action="store_true", help="measure how speed and memory grow with n and p (some minutes)")
 
+# %% ../nbs/19_terminal.ipynb #37a666de
 BENCH = ("size", "encoder", "width", "batch_size", "augment", "n", "p", "rounds", "block")
 
 def measure(
@@ -277,6 +281,7 @@ def measure(
         found = step_rate(noise_cohort(folder, n, size=size, columns=p), **options)
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in {**found, "encoder": options["encoder"], "width": options["width"]}.items()}
 
+# %% ../nbs/19_terminal.ipynb #febb69c3
 def grow(
     options:dict[str,Any], # of `add_bench`
     sizes:Sequence[tuple[int,int]]=((2000, 100), (10_000, 100), (100_000, 100), (2000, 500), (2000, 2000)), # (participants, columns)
@@ -360,6 +365,7 @@ def add_annotate(commands:Any) -> None:
     trial.add_argument("--annotator", type=float, default=0.9, help="share of right answers (default: 0.9)")
     trial.add_argument("--out", help="CSV to write as well")
 
+# %% ../nbs/19_terminal.ipynb #ae730e08
 def study_embedding(
     folder:str, # of a study
     cohort:Any, # whose embedding it holds
@@ -378,6 +384,7 @@ def study_embedding(
     np.save(path, found.filter(regex=r"^z\d+$").loc[cohort.index].to_numpy(float))
     return path
 
+# %% ../nbs/19_terminal.ipynb #9d513adc
 def run_annotate_export(
     args:argparse.Namespace, # of `multimodal-pop annotate export`
 ) -> None:
