@@ -15,8 +15,9 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'search_people', 'split_search', 'find_columns', 'leader', 'tell_search', 'plot_path', 'keep_search',
            'read_search', 'search_arm', 'column_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'digest_audit',
            'join_rare', 'label_arm', 'audit_arm', 'two_encoders', 'space_arm', 'explained_task', 'two_sides',
-           'explain_arm', 'judge', 'judge_groups', 'plan_steps', 'run_study', 'tell_checks', 'nearest_share', 'finish',
-           'metrics_of', 'rows_left_out', 'groups_left_out', 'first_upper', 'search_columns']
+           'explain_arm', 'judge', 'judge_groups', 'plan_steps', 'pretrain_arms', 'run_arms', 'run_study',
+           'tell_checks', 'nearest_share', 'finish', 'metrics_of', 'rows_left_out', 'groups_left_out', 'first_upper',
+           'search_columns']
 
 # %% ../nbs/19_study.ipynb #b7dfb637
 import difflib
@@ -73,6 +74,7 @@ def enough(
     sizes = np.unique(y, return_counts=True)[1]
     return (sizes >= SMALLEST).sum() >= 2
 
+# %% ../nbs/19_study.ipynb #1525b2e5
 def task_metric(
     y:np.ndarray, # labels, NaN = missing, (n,)
     scores:np.ndarray, # (draws, n) or (draws, n, classes)
@@ -440,6 +442,7 @@ def state_finding(
     texts = [sentence(row) for share in shares for _, row in main_rows(study, share).iterrows()]
     return texts + search_sentence(study) + table_sentence(study) + single_tasks(study)
 
+# %% ../nbs/19_study.ipynb #28500db3
 def search_sentence(
     study:Study, # any study
 ) -> list[str]: # no or one sentence
@@ -578,6 +581,7 @@ def chapter_cohort(
     parts += [Table(about["groups"], "The subgroups, in participants. Counts from 1 to 4 are shown as <5.")] if len(about["groups"]) else []
     return Chapter("Who was studied", [*parts, Table(about["columns"], "The columns that taught the encoder.", folded=len(about["columns"]) > 12)])
 
+# %% ../nbs/19_study.ipynb #3a44deaa
 def chapter_results(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -593,6 +597,7 @@ def chapter_results(
                        "Paired differences, image + table pretraining minus a baseline. All tasks and shares of labels, not corrected for their number.", folded=True))
     return Chapter("Does the table teach the image encoder?", parts)
 
+# %% ../nbs/19_study.ipynb #ca3a8266
 def chapter_groups(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -651,6 +656,7 @@ def chapter_checks(
              else ["The check of the input (misaligned rows, constant columns, columns that all but determine a target, identical images) found nothing."])
     return Chapter("What the data check found, and what was left out", [*found, *out])
 
+# %% ../nbs/19_study.ipynb #8092e0c1
 def chapter_methods(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -672,6 +678,7 @@ def chapter_methods(
         f"Which participants are labelled is drawn up to {draws} times for each share, the same for all methods; metrics are averaged over the draws. Each class has at least one labelled member.",
         limits])
 
+# %% ../nbs/19_study.ipynb #e4fa379a
 def chapter_made(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -782,6 +789,7 @@ def wants_search(
     asked = "search" in list(columns) and "search" not in known
     return asked, ([c for c in columns if c != "search"] or None) if asked else columns
 
+# %% ../nbs/19_study.ipynb #e11f03fd
 def check_test(
     cohort:Cohort, # to train on
     test:Cohort, # fresh participants
@@ -800,6 +808,7 @@ def check_test(
     if shared:
         raise StudyError(f"{len(shared)} participants are in both cohorts; a test on people seen in training proves nothing")
 
+# %% ../nbs/19_study.ipynb #4302a354
 def unseen_classes(
     train_part:Cohort, # training participants
     task:str, # one of its labels
@@ -875,6 +884,7 @@ class Plan:
     def classes(self) -> dict[str,int]: # number of classes of each task that has any
         return {t: len(self.parts["train"].classes[t]) for t, k in self.kinds.items() if k != "continuous"}
 
+# %% ../nbs/19_study.ipynb #5ee1e2b1
 def pretrain_arm(
     plan:Plan, # of the study
     arm:str, # "multimodal", "chosen" or "simclr"
@@ -890,6 +900,7 @@ def pretrain_arm(
         shutil.rmtree(keep, ignore_errors=True)
     return plan.steps.run(arm, make, lambda: Model.load(folder))
 
+# %% ../nbs/19_study.ipynb #45a2df3d
 def scratch_epochs(
     settings:dict[str,Any], # of the preset: epochs, batch_size, updates
     rows:int, # labelled participants
@@ -951,6 +962,7 @@ def split_search(
     people = search_people(part, columns, labels[fit])
     return people[rows(teach.index)], people[rows(judged.index)]
 
+# %% ../nbs/19_study.ipynb #09cf064e
 def find_columns(
     part:Cohort, # training participants
     columns:Sequence[str], # candidates
@@ -978,6 +990,7 @@ def leader(
     last = rivals[rivals.epochs == rivals.epochs.max()]
     return last.loc[last[search.score].idxmax()]
 
+# %% ../nbs/19_study.ipynb #45377947
 def tell_search(
     search:SubsetSearch, # finished, or stopped by its budget
 ) -> dict[str,Any]: # ready for JSON
@@ -1014,6 +1027,7 @@ def read_search(
     caption = "The path of the search: every dot is a pretraining, judged on training participants who did not teach; lines join a subset's short and longer trainings; dashed: all columns."
     return {**read_json(folder / "search.json"), "path": Figure((folder / "search.png").read_bytes(), caption, "Validation score of every trial over the minutes of training.")}
 
+# %% ../nbs/19_study.ipynb #6c9cb117
 def search_arm(
     plan:Plan, # of the study
 ) -> dict[str,Any]: # what was found
@@ -1113,6 +1127,7 @@ def join_rare(
             made[name] = joined
     return pd.DataFrame(made, index=groups.index)
 
+# %% ../nbs/19_study.ipynb #e05144ea
 def label_arm(
     plan:Plan, # of the study
     z:np.ndarray, # training embedding, (n, d)
@@ -1170,6 +1185,7 @@ def space_arm(
         return {name: f.astype({c: float for c in f if c not in ("model", "property", "column")}) for name, f in frames.items()}
     return plan.steps.run("space", make, load)
 
+# %% ../nbs/19_study.ipynb #2e5090a8
 def explained_task(
     plan:Plan, # of the study
     results:pd.DataFrame, # of the study
@@ -1199,6 +1215,7 @@ def two_sides(
     names = [str(c) for c in test.classes[task]]
     return told, (name, f"no {name}") if names == ["0", "1"] else tuple(f"{name}: {c}" for c in names[::-1]), task
 
+# %% ../nbs/19_study.ipynb #df23c54b
 def explain_arm(
     plan:Plan, # of the study
     models:dict[str,Model], # pretrained arms
@@ -1288,6 +1305,48 @@ def plan_steps(
             "embed": (f"Embedding {everybody:,} images", 0.7 * everybody / per), "probe": ("Probing: images, table, both", 0.5), "labels": ("How wrong the labels may be", 0.5), "judge": ("Comparing on resampled participants", 0.5),
             **({"columns": ("What the columns say", 0.2)} if searched else {}), "space": ("What the encoders learned", 0.3), "explain": ("Where they look, and whether to believe it", 0.8)}
 
+# %% ../nbs/19_study.ipynb #858c4770
+def pretrain_arms(
+    plan:Plan, # of the study
+    *,
+    searching:bool=False, # True looks for the columns that teach best
+) -> tuple[dict[str,Model],dict[str,Any]]: # models by arm; what the search found, nothing without one
+    "Pretrain on images alone and with all columns, and after a search with the chosen ones, if they are fewer."
+    models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
+    if not searching:
+        return models, {}
+    found = search_arm(plan)
+    if 0 < len(found["columns"]) < len(plan.columns):
+        models["chosen"] = pretrain_arm(plan, "chosen", found["columns"])
+    else:
+        plan.steps.drop("chosen")
+    return models, found
+
+def run_arms(
+    plan:Plan, # of the study
+    cohort:Cohort, # the input, for its row numbers
+    *,
+    audited:pd.DataFrame|None=None, # an expert's labels, or None
+    searching:bool=False, # True looks for the columns that teach best
+    examples:bool=False, # whether single participants may be shown
+) -> tuple[dict[str,Model],dict[str,pd.DataFrame],dict[str,Any]]: # models by arm; results, compared, groups; what else was found
+    "The steps of a study in their order; what is finished is read back."
+    models, found = pretrain_arms(plan, searching=searching)
+    starts = {"supervised": None, "multimodal_tuned": models["multimodal"], "simclr_tuned": models["simclr"]}
+    scores = {k: s for arm, start in starts.items() for share in plan.chosen for k, s in trained_arm(plan, arm, share, start).items()}
+    z = embed_arms(plan, models)
+    scores |= probe_arms(plan, z)
+    extras = label_arm(plan, z["multimodal"]["train"], cohort, audited)
+    focus = nearest_share(plan.chosen, len(plan.parts["train"]))
+    judged = judge(plan, scores, focus)
+    if searching:
+        extras["search"] = {**found, "report": column_arm(plan, z["multimodal"]["train"], found)}
+    extras["spaces"] = space_arm(plan, models)
+    extras["explained"] = explain_arm(plan, models, z, judged["results"], examples=examples)
+    extras["audit"] = audit_arm(plan, scores, focus)
+    return models, judged, extras
+
+# %% ../nbs/19_study.ipynb #d64171bd
 def run_study(
     cohort:Cohort, # participants with images, a table and labels
     *,
@@ -1317,30 +1376,13 @@ def run_study(
            "targets": targets, "columns": columns, "audited": digest_audit(cohort, audited), "preset": preset, "labels": list(labels), "seed": seed, **settings}
     say = partial(print, flush=True) if progress else lambda text: None
     steps = Steps(out, key, plan_steps(settings, chosen, parts), overwrite=overwrite, say=say)
-    checks, found = tell_checks(check_input(parts), say), {}
+    checks = tell_checks(check_input(parts), say)
     if searching:
         split_search(parts["train"], columns, kinds, seed=seed)  # complains before hours are spent
     plan = Plan(parts, kinds, columns, chosen, settings, seed, device, steps, tuple(callbacks), progress is True)
+    examples = is_phantom(cohort) if pictures is None else pictures
     try:
-        models = {arm: pretrain_arm(plan, arm) for arm in ("simclr", "multimodal")}
-        if searching:
-            found = search_arm(plan)
-            if 0 < len(found["columns"]) < len(columns):
-                models["chosen"] = pretrain_arm(plan, "chosen", found["columns"])
-            else:
-                steps.drop("chosen")
-        starts = {"supervised": None, "multimodal_tuned": models["multimodal"], "simclr_tuned": models["simclr"]}
-        scores = {k: s for arm, start in starts.items() for share in chosen for k, s in trained_arm(plan, arm, share, start).items()}
-        z = embed_arms(plan, models)
-        scores |= probe_arms(plan, z)
-        extras = label_arm(plan, z["multimodal"]["train"], cohort, audited)
-        focus = nearest_share(chosen, len(parts["train"]))
-        judged = judge(plan, scores, focus)
-        if searching:
-            extras["search"] = {**found, "report": column_arm(plan, z["multimodal"]["train"], found)}
-        extras["spaces"] = space_arm(plan, models)
-        extras["explained"] = explain_arm(plan, models, z, judged["results"], examples=is_phantom(cohort) if pictures is None else pictures)
-        extras["audit"] = audit_arm(plan, scores, focus)
+        models, judged, extras = run_arms(plan, cohort, audited=audited, searching=searching, examples=examples)
     except KeyboardInterrupt:
         say(f"\nStopped. {len(steps.done)} of {len(steps.plan)} steps are finished and kept in {out}; the same command goes on from there.")
         raise
@@ -1363,6 +1405,7 @@ def nearest_share(
     "The share nearest to 10 % on a logarithmic scale: the main comparison."
     return min(shares, key=lambda s: abs(np.log((s if s <= 1 else s / n) / 0.1)))
 
+# %% ../nbs/19_study.ipynb #a6cb0116
 def finish(
     plan:Plan, # all steps done
     models:dict[str,Model], # pretrained arms
@@ -1393,6 +1436,7 @@ def finish(
     say("\n" + "\n".join(study.finding[:2]) + f"\n\nReport: {study.paths['report']}")
     return study
 
+# %% ../nbs/19_study.ipynb #a219154e
 def metrics_of(
     study:Study, # any study
 ) -> dict[str,Any]: # ready for JSON
@@ -1408,6 +1452,7 @@ def metrics_of(
     return {"name": study.name, "finding": study.finding, "verdict": main_verdict(study), **frames, "cohort": tables, "made": study.made,
             "histories": {m: h.to_dict("records") for m, h in study.histories.items()}}
 
+# %% ../nbs/19_study.ipynb #d547f448
 def rows_left_out(
     cohort:Cohort, # perhaps made by a reader
 ) -> list[dict[str,str]]: # what, why
