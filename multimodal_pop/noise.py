@@ -6,10 +6,11 @@
 __all__ = ['noise_matrix', 'NoisyWorld', 'noisy_world', 'confident_joint', 'anchor_matrix', 'plateau_matrix', 'diagonal_bound',
            'centred_log', 'fit_truth', 'assisted_share', 'effective_interval', 'shrink_groups', 'gap_test',
            'audit_size', 'NoiseEstimate', 'fit_pool', 'unblur', 'even_out', 'true_prior', 'implied_auc', 'hedge',
-           'profile_likelihood', 'likely_matrices', 'plateau_matrices', 'guess_matrices', 'clean_posterior',
-           'estimate_noise', 'plot_noise_matrix', 'plot_groups', 'plot_coverage', 'self_confidence',
-           'normalised_margin', 'entropy_adjusted', 'adjusted_margin', 'training_margin', 'neighbour_probs',
-           'find_issues', 'plot_issues', 'plot_scores', 'consensus', 'annotator_quality']
+           'profile_likelihood', 'error_rates', 'likely_matrices', 'plateau_matrices', 'guess_matrices',
+           'clean_posterior', 'view_likelihood', 'into_bins', 'crossed_matrices', 'estimate_noise', 'plot_noise_matrix',
+           'plot_groups', 'plot_coverage', 'self_confidence', 'normalised_margin', 'entropy_adjusted',
+           'adjusted_margin', 'training_margin', 'neighbour_probs', 'find_issues', 'plot_issues', 'plot_scores',
+           'consensus', 'annotator_quality']
 
 # %% ../nbs/11_noise.ipynb #1352afaf
 from collections.abc import Callable, Mapping, Sequence
@@ -615,6 +616,16 @@ def profile_likelihood(
         state = tuple(np.where(better, new, old) for new, old in zip(trial, state))
     return state[2][:, 0]
 
+def error_rates() -> tuple[np.ndarray, np.ndarray, np.ndarray]: # P(given 1 | true 0), P(given 0 | true 1), log of their ratio, (m,) each
+    "The grid of candidates for the two error rates."
+    level, ratio = (a.ravel() for a in np.meshgrid(np.r_[0.01, 0.03, 0.06, 0.1:0.48:0.05], np.linspace(-2.8, 2.8, 15)))
+    possible = 2 * level * expit(abs(ratio)) < 0.7
+    return 2 * level[possible] * expit(ratio[possible]), 2 * level[possible] * expit(-ratio[possible]), ratio[possible]
+
+def _mean_matrix(weight:np.ndarray, false:np.ndarray, missed:np.ndarray) -> list[list[float]]:
+    "The mean noise matrix of weighted candidates."
+    return [[1 - weight @ false, weight @ false], [weight @ missed, 1 - weight @ missed]]
+
 def likely_matrices(
     labels:np.ndarray, # given labels, 0 or 1, (n,)
     clean:np.ndarray, # clean posterior, only its order and spacing count, (n, 2)
@@ -624,14 +635,11 @@ def likely_matrices(
     even:float=0.3, # prior SD of the log ratio of the two error rates
 ) -> np.ndarray: # P(given | true) of each group, (groups, 2, 2)
     "The mean of all pairs of error rates, weighted by their likelihood and by how alike the two are."
-    level, ratio = (a.ravel() for a in np.meshgrid(np.r_[0.01, 0.03, 0.06, 0.1:0.48:0.05], np.linspace(-2.8, 2.8, 15)))
-    possible = 2 * level * expit(abs(ratio)) < 0.7
-    level, ratio = level[possible], ratio[possible]
-    false, missed, found = 2 * level * expit(ratio), 2 * level * expit(-ratio), []
+    (false, missed, ratio), found = error_rates(), []
     for inside in (codes == g for g in range(codes.max() + 1)):
         score = np.log(clean[inside, 1] + 1e-6) - np.log(clean[inside, 0] + 1e-6)
         weight = softmax(trust * profile_likelihood(labels[inside], score, false, missed) - (ratio / even) ** 2 / 2)
-        found.append([[1 - weight @ false, weight @ false], [weight @ missed, 1 - weight @ missed]])
+        found.append(_mean_matrix(weight, false, missed))
     return np.array(found)
 
 # %% ../nbs/11_noise.ipynb #a41cbb7a
@@ -698,6 +706,69 @@ def _pooled(labels:np.ndarray, views:np.ndarray, plain:np.ndarray, codes:np.ndar
     for into, out in parts:
         clean[out] = fit_pool(labels[into], logs[:, into], likelihood[into])(logs[:, out])
     return clean
+
+# %% ../nbs/11_noise.ipynb #2ee06ef7
+def view_likelihood(
+    labels:np.ndarray, # given labels, 0 or 1, (n,)
+    bins:np.ndarray, # what each view says, in bins from 0, rising with the chance of class 1; -1: nothing, (views, n)
+    false:np.ndarray, # candidates for P(given 1 | true 0), (m,)
+    missed:np.ndarray, # candidates for P(given 0 | true 1), (m,)
+    *,
+    steps:int=200, # of expectation–maximisation
+) -> np.ndarray: # log likelihood of each candidate, (m,)
+    "How well two true classes explain labels and views, if all err independently (Dawid & Skene 1979); the views' distributions are fitted."
+    cells, counts = np.unique(np.vstack([labels, bins]), axis=1, return_counts=True)
+    said = [np.eye(bins.max() + 1)[row] * (row >= 0)[:, None] for row in cells[1:]] # (cells, bins), zeros for nothing
+    label = np.log(np.stack([np.stack([1 - false, false]), np.stack([missed, 1 - missed])]).transpose(2, 0, 1)[:, :, cells[0]]) # (m, 2, cells)
+    one = expit(np.where(cells[1:] >= 0, cells[1:] - bins.max() / 2, 0).sum(0) - 0.5)
+    true = np.broadcast_to(np.stack([1 - one, one]), label.shape)
+    for _ in range(steps):
+        weight = true * counts
+        logs = np.log(weight.sum(2, keepdims=True) / counts.sum()) + label
+        for view in said:
+            spread = weight @ view + 1
+            logs = logs + np.log(spread / spread.sum(2, keepdims=True)) @ view.T
+        total = logsumexp(logs, axis=1, keepdims=True)
+        true = np.exp(logs - total)
+    return total[:, 0] @ counts
+
+def into_bins(
+    score:np.ndarray, # a view's score, NaN where it has no opinion, (n,)
+    count:int=8, # equally full bins
+) -> np.ndarray: # (n,) ints, -1 for no opinion
+    "Ranks in a few steps."
+    known, bins = ~np.isnan(score), np.full(len(score), -1)
+    bins[known] = np.searchsorted(np.quantile(score[known], np.linspace(0, 1, count + 1)[1:-1]), score[known], side="right")
+    return bins
+
+# %% ../nbs/11_noise.ipynb #9437256d
+def crossed_matrices(
+    labels:np.ndarray, # given labels, 0 or 1, (n,)
+    views:np.ndarray, # out-of-sample probabilities, (views, n, 2); NaN rows abstain
+    codes:np.ndarray, # group codes, (n,)
+    *,
+    trust:float=0.5, # weight of the likelihood
+    even:float=0.15, # scale of the prior of the log ratio of the two error rates
+) -> np.ndarray|None: # P(given | true) of each group, (groups, 2, 2); None with fewer than three views that know something
+    "Error rates from views that err independently: each view against the pool of the others; the split that claims least noise."
+    odds = np.array([np.where(np.isnan(v).any(1), np.nan, np.diff(centred_log(v))[:, 0]) for v in views])
+    odds = odds[[_tells(score, labels) for score in odds]]
+    if len(odds) < 3:
+        return None
+    (false, missed, ratio), found = error_rates(), []
+    for alone in range(len(odds)):
+        rest = np.nan_to_num(np.delete(odds, alone, axis=0)).sum(0)
+        pair, matrices = np.array([into_bins(odds[alone]), into_bins(rest)]), []
+        for inside in (codes == g for g in range(codes.max() + 1)):
+            likelihood = view_likelihood(labels[inside], pair[:, inside], false, missed)
+            matrices.append(_mean_matrix(softmax(trust * likelihood - np.log1p((ratio / even) ** 2)), false, missed))
+        found.append(matrices)
+    return min(np.array(found), key=lambda m: m[:, 0, 1].sum() + m[:, 1, 0].sum())
+
+def _tells(score:np.ndarray, labels:np.ndarray) -> bool:
+    "Whether a view knows anything of the labels (Mann–Whitney, p < 0.01)."
+    parts = [score[(labels == c) & ~np.isnan(score)] for c in (0, 1)]
+    return min(map(len, parts)) > 0 and stats.mannwhitneyu(*parts).pvalue < 0.01
 
 # %% ../nbs/11_noise.ipynb #21caef70
 def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndarray, **extra:Any) -> NoiseEstimate:
@@ -924,7 +995,7 @@ def find_issues(
     groups:Sequence|None=None, # group of each row; used where noise differs between groups
     features:np.ndarray|None=None, # an embedding for the neighbours' vote, (n, d)
     views:Mapping|None=None, # more out-of-sample probabilities: {"image": (n, k), "table": …}; NaN rows abstain
-    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed
+    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed, from three or more `views` by `crossed_matrices`
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
@@ -940,6 +1011,8 @@ def find_issues(
         matrices, plain = None, np.zeros(len(given), int)
         if not (names and gap_test(given, codes, _plateau_strata(given, np.nan_to_num(stack).mean(0)), seed=seed) < 0.01):
             codes = plain
+        if views and probs.shape[1] == 2:
+            matrices = crossed_matrices(given, np.stack([voting[name] for name in views]), codes)
     clean, matrices = clean_posterior(given, stack, codes, matrices=matrices, people=who, seed=seed)
     joint = np.log(clean + 1e-300) + np.log(matrices[codes, :, given] + 1e-9)
     rest = joint.copy()
