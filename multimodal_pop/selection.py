@@ -64,6 +64,7 @@ class Aligned:
         return Moments(self.columns, gram_matrix(x), cross, len(x), directions, own, np.array([f[2] for f in found]),
                        np.array([f[3] for f in found]), self.tasks, self)
 
+# %% ../nbs/16_selection.ipynb #a1606344
 def standardise(
     x:np.ndarray, # (n, q)
 ) -> np.ndarray: # (n, q) float32; constants become 0
@@ -131,6 +132,7 @@ def whiten(
         raise CohortError("the embedding is constant: there is nothing that a column could be seen in")
     return ((unit @ axes[:, order]) / np.sqrt(values[order])).astype(np.float32)
 
+# %% ../nbs/16_selection.ipynb #6c1cc489
 def align(
     table:pd.DataFrame, # (n, p) mixed kinds, gaps allowed
     embedding:np.ndarray, # (n, d) of the same people's images
@@ -151,6 +153,7 @@ def align(
     y = np.zeros((len(z), 0)) if labels is None else labels.to_numpy(float)
     return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns))
 
+# %% ../nbs/16_selection.ipynb #92df1c45
 def task_numbers(
     labels:Any, # (n, t) or (n,): numbers, or classes in numbers or words; NaN = missing
     kinds:Mapping[str, str]|None=None, # task -> binary, multiclass, continuous; None: words, and three to ten whole numbers, are classes
@@ -196,6 +199,7 @@ class Choice:
     keep:np.ndarray # (p,) bool, what it takes when it may choose how many
     detail:dict = field(default_factory=dict) # what else it found
 
+# %% ../nbs/16_selection.ipynb #3f8c5d16
 STRATEGIES:dict[str, Callable] = {}
 
 def strategy(
@@ -207,6 +211,7 @@ def strategy(
         return choose
     return register
 
+# %% ../nbs/16_selection.ipynb #b6deb234
 @strategy("all")
 def take_all(m:Moments, **_) -> Choice:
     "Every column: what everybody does."
@@ -297,6 +302,7 @@ def mrmr(m:Moments, *, level:float=0.01, **_) -> Choice:
     score, keep = greedy(single, lambda chosen: single - between[chosen].mean(0))
     return Choice(score, keep & m.visible(level))
 
+# %% ../nbs/16_selection.ipynb #f881651a
 @strategy("jmi")
 def jmi(m:Moments, *, level:float=0.01, **_) -> Choice:
     "Joint information with each of the chosen columns, averaged (Yang & Moody 1999)."
@@ -304,6 +310,7 @@ def jmi(m:Moments, *, level:float=0.01, **_) -> Choice:
     score, _ = greedy(single, lambda chosen: given[chosen].mean(0))
     return Choice(score, m.visible(level))
 
+# %% ../nbs/16_selection.ipynb #872be752
 @strategy("cmim")
 def cmim(m:Moments, *, level:float=0.01, **_) -> Choice:
     "The least information that is left given any chosen column (Fleuret 2004)."
@@ -311,6 +318,7 @@ def cmim(m:Moments, *, level:float=0.01, **_) -> Choice:
     score, keep = greedy(single, lambda chosen: given[chosen].min(0), stop=_chance_information(m, level))
     return Choice(score, keep & m.visible(level))
 
+# %% ../nbs/16_selection.ipynb #6f389f0c
 def _chance_information(m:Moments, level:float) -> float:
     "Information that a column reaches by chance."
     top = stats.beta.isf(level / len(m.columns), m.r / 2, max(m.n - 1 - m.r, 1) / 2)
@@ -329,6 +337,7 @@ def column_clusters(
     np.fill_diagonal(far, 0)
     return fcluster(linkage(squareform(far, checks=False), "average"), 1 - threshold, "distance") - 1
 
+# %% ../nbs/16_selection.ipynb #a9795174
 @strategy("clusters")
 def representatives(m:Moments, *, level:float=0.01, threshold:float=0.7, **_) -> Choice:
     "The most visible column of every family."
@@ -350,6 +359,7 @@ def kinship(m:Moments, *, level:float=0.01, threshold:float=0.5, cut:float=0.35,
     keep[seen] = weight >= cut
     return Choice(score + m.visibility / 100, keep, {"centrality": weight, "seen": seen})
 
+# %% ../nbs/16_selection.ipynb #c84ffa3c
 def centrality(
     m:Moments, # from `Aligned.moments`
     seen:np.ndarray, # (k,) visible columns by number
@@ -375,6 +385,7 @@ def lasso(m:Moments, *, level:float=0.01, steps:int=40, **_) -> Choice:
     chance = np.sqrt(stats.chi2.isf(level / len(entry), m.r) / m.n)
     return Choice(entry, entry > chance)
 
+# %% ../nbs/16_selection.ipynb #34b71603
 def lasso_entry(
     gram:np.ndarray, # (p, p)
     cross:np.ndarray, # (p, r)
@@ -534,6 +545,7 @@ class Surrogate:
         "Mean over tasks."
         return float(self(subset) @ self.weights)
 
+# %% ../nbs/16_selection.ipynb #287d7f7c
 def _left(half:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Squared singular values and right singular vectors, through the smaller side."
     values, left = np.linalg.eigh(half @ half.T)
@@ -628,6 +640,7 @@ def _telling(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
     part, whole = told(m, seen)[:, counted], m.own[counted][:, seen].T
     return ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
 
+# %% ../nbs/16_selection.ipynb #c2d0fb14
 def _supported(surrogate:Surrogate, seen:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
     "Columns that tell something; where labels are too few to show a correlation of `least`, kin speak as well."
     shown, blind = _telling(surrogate, seen, level), (_least_shown(surrogate, seen, level) > least).all()
@@ -666,6 +679,7 @@ def rank_columns(
     out[np.lexsort([-choice.score, ~choice.keep])] = np.arange(1, len(out) + 1)
     return out
 
+# %% ../nbs/16_selection.ipynb #0ee9fe9a
 def _seed(state:Any) -> int:
     "scikit-learn's random_state as a seed."
     return int(state.randint(2 ** 31)) if hasattr(state, "randint") else int(state or 0)
@@ -979,6 +993,7 @@ def cohort_tasks(
     "A cohort's tasks as numbers, by what it says of their kinds."
     return task_numbers(cohort.labels[list(cohort.tasks if tasks is None else tasks)], cohort.tasks, cohort.classes)
 
+# %% ../nbs/16_selection.ipynb #64e26914
 def propose(
     train:Cohort, # training participants
     embedding:np.ndarray, # (n, d) of their images, frozen
@@ -1069,6 +1084,7 @@ def search_subsets(
     settings = {"tasks": tasks, "epochs": epochs, "seed": seed, "options": options, "n_jobs": n_jobs, **asked}
     return SubsetSearch(train, val, pd.DataFrame(log.rows), proposals, log.score, settings, not log.stopped)
 
+# %% ../nbs/16_selection.ipynb #267d015a
 def first_few(
     proposals:list[dict], # best first
     most:int, # how many to keep
@@ -1194,6 +1210,7 @@ def prove(
         rows += [known[key] for key in keys.values()]
     return pd.DataFrame(rows)
 
+# %% ../nbs/16_selection.ipynb #a9144572
 def _prove_one(arms:Mapping, cohorts:Any, seed:int, tasks:Any, options:dict) -> Iterable[tuple]:
     "One world and seed; all columns come first, because strategies look at that embedding."
     train, test = cohorts() if callable(cohorts) else cohorts
@@ -1230,6 +1247,7 @@ def compare_arms(
     table["p"] = [stats.ttest_1samp(d.dropna(), 0).pvalue if d.notna().sum() > 1 else np.nan for _, d in apart.items()]
     return table.assign(p_holm=holm(table.p.fillna(1)), n=apart.notna().sum())
 
+# %% ../nbs/16_selection.ipynb #9cd5b6eb
 @dataclass(frozen=True, eq=False)
 class Proof:
     "What full pretraining says of the chosen subset."
@@ -1462,6 +1480,7 @@ def fidelity_table(
     table["within_size"] = _rank_correlations(strata, names) if strata else np.nan
     return table.assign(share_of_ceiling=table.value / table.value.iloc[-1])
 
+# %% ../nbs/16_selection.ipynb #a21c7f15
 def _rank_correlations(tables:Sequence[pd.DataFrame], names:Sequence[str]) -> np.ndarray:
     "Mean Spearman correlation of criteria with single seeds, and of seeds with each other."
     out = []
