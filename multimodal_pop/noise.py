@@ -26,7 +26,7 @@ from scipy.special import expit, logsumexp, softmax
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.neighbors import NearestNeighbors
 
-from .cohort import CohortError, row_list
+from .cohort import CohortError, row_list, same_rows
 from .core import COLORS, generator, new_ax, suppress_small
 from .reports import combine_labels
 
@@ -86,6 +86,7 @@ def noisy_world(
 # %% ../nbs/11_noise.ipynb #9aafd2a4
 def _check(labels:Any, probs:Any, groups:Any=None) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
     "Labels (n,) ints, probabilities (n, k), group codes (n,), group names; complaints name rows."
+    same_rows(labels=labels, probs=probs, groups=groups)
     raw, probs = np.asarray(labels), np.asarray(probs, float)
     if raw.ndim != 1 or len(raw) == 0:
         raise CohortError(f"labels have shape {raw.shape}; give one whole number for each row, shape (n,)")
@@ -410,16 +411,23 @@ class NoiseEstimate:
         return f"<p>{how}</p>{rows.to_html(index=False)}{cells.to_html()}"
 
 # %% ../nbs/11_noise.ipynb #761ca90f
+def _expert(labels:Any) -> np.ndarray:
+    "The expert's labels as numbers."
+    try:
+        return np.asarray(labels, float)
+    except (TypeError, ValueError):
+        raise CohortError("audited holds text; code the expert's labels as 0, 1, …, like the given ones") from None
+
 def _read_audit(audited:Any, n:int, k:int) -> np.ndarray:
     "The expert's labels as ints, -1 where there are none, (n,)."
     if isinstance(audited, Mapping) or (isinstance(audited, pd.Series) and len(audited) != n):
-        rows, values = np.array(list(audited.keys())), np.array(list(audited.values) if isinstance(audited, pd.Series) else list(audited.values()), float)
+        rows, values = np.array(list(audited.keys())), _expert(list(audited.values) if isinstance(audited, pd.Series) else list(audited.values()))
         if not all(isinstance(r, (int, np.integer)) and 0 <= r < n for r in rows.tolist()):
             raise CohortError(f"audited: keys must be row numbers from 0 to {n - 1}")
         full = np.full(n, np.nan)
         full[rows.astype(int)] = values
     else:
-        full = np.asarray(audited, float)
+        full = _expert(audited)
     if full.shape != (n,):
         raise CohortError(f"audited has shape {full.shape}; give row number -> label, or {n} values with NaN where nobody looked")
     bad = ~np.isnan(full) & ~np.isin(full, np.arange(k))
@@ -954,6 +962,8 @@ def neighbour_probs(
 def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping|None, who:np.ndarray) -> dict[str, np.ndarray]:
     "All that may vote: name -> probabilities (n, k); NaN rows have no opinion."
     voting, k = {}, probs.shape[1]
+    if views is not None and not isinstance(views, Mapping):
+        raise CohortError('views must have names: {"image": probabilities, "table": …}')
     for name, view in (views or {}).items():
         view = np.asarray(view, float)
         view = np.stack([1 - view, view], axis=1) if view.ndim == 1 else view
@@ -1000,6 +1010,7 @@ def find_issues(
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
     "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
+    same_rows(labels=labels, features=features, **(views if isinstance(views, Mapping) else {}))
     given, probs, codes, names = _check(labels, probs, groups)
     who = _people(subject, len(given))
     voting = _read_views(given, probs, features, views, who)
