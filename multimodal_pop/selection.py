@@ -37,7 +37,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.linear_model import MultiTaskLasso
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from .cohort import Cohort, CohortError, Column, Schema
+from .cohort import Cohort, CohortError, CohortWarning, Column, Schema, row_list, same_rows
 from .core import COLORS, generator, new_ax, progress, seeded, stream_key, write_atomic
 from .evaluate import check_embedding, few_labels, holm, interval_over
 from .information import design, gram_matrix
@@ -170,6 +170,8 @@ def align(
         block = d.matrix[:, d.owner == j]
         x[:, j] = block[:, 0] if block.shape[1] == 1 else _best_axis(block, z)
     y = np.zeros((len(z), 0)) if labels is None else labels.to_numpy(float)
+    for name in () if labels is None else labels.columns[labels.nunique() < 2]:
+        warnings.warn(f"task {name!r} has one value only; it has no say in the choice", CohortWarning, stacklevel=2)
     return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns), levels)
 
 # %% ../nbs/16_selection.ipynb #92df1c45
@@ -706,12 +708,21 @@ def _seed(state:Any) -> int:
 def _as_table(selector:BaseEstimator, X:Any) -> tuple[pd.DataFrame, Schema|None]:
     "The table and its schema; plain arrays hold numbers."
     if isinstance(X, pd.DataFrame) and X.shape[0] and X.shape[1]:
+        _check_table(X)
         validate_data(selector, X, skip_check_array=True)
         named = all(isinstance(c, str) for c in X.columns)
         return X if named else X.set_axis([f"x{j}" for j in range(X.shape[1])], axis=1), selector.schema
     X = validate_data(selector, X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=2)
     names = [f"x{j}" for j in range(X.shape[1])]
     return pd.DataFrame(np.asarray(X, float), columns=names), Schema(Column(c, "continuous") for c in names)
+
+def _check_table(table:pd.DataFrame) -> None:
+    "Refuse columns of one name, and infinite numbers."
+    if not table.columns.is_unique:
+        raise CohortError(f"column {table.columns[table.columns.duplicated()][0]!r} is there more than once; rename or drop one")
+    for name, values in table.select_dtypes("number").items():
+        if (bad := np.isinf(values.to_numpy(float, na_value=np.nan))).any():
+            raise CohortError(f"column {name!r} is infinite in {row_list(bad)}; make these cells missing")
 
 def _as_embedding(y:Any, n:int) -> np.ndarray:
     "The embedding as a matrix; classes of a target become indicators."
@@ -755,6 +766,9 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
         labels:Any=None, # (n, t) or (n,) tasks of the training rows; they make the surrogate aware of them
     ) -> "ColumnSelector": # with support_, ranking_, scores_, stability_, detail_
         "Choose. Raises `CohortError` (a `ValueError`) for tables, embeddings and names that do not fit."
+        same_rows(X=X, y=y, labels=labels)
+        if self.k is not None and (not isinstance(self.k, (int, np.integer)) or self.k < 1):
+            raise CohortError(f"k is {self.k!r}; give a whole number of columns, or None for as many as the strategy finds")
         table, schema = _as_table(self, X)
         aligned = align(table, _as_embedding(y, len(table)), labels=labels, schema=schema)
         choice = self._choose(aligned.moments())
@@ -1087,6 +1101,7 @@ def search_subsets(
     **options:Any, # groups=, sizes=, embedding= (n, d); all else goes to `pretrain`
 ) -> SubsetSearch: # .trials, .best, .confirm()
     "Subsets → closed form → short pretraining → the better third longer → full pretraining (Jamieson & Talwalkar 2016)."
+    _check_search(train, val, strategies, tasks, budget_minutes)
     asked = {name: options.pop(name) for name in ("groups", "sizes") if name in options}
     embedding, log = options.pop("embedding", None), _Log(out, train, val, seed, options, n_jobs, budget_minutes)
     log.score = "auc 0.1" if any(kind == "binary" for kind in val.tasks.values()) else "r2 0.1"
@@ -1102,6 +1117,17 @@ def search_subsets(
         left = sorted(left, key=lambda row: -row[log.score])[:max(2, -(-len(left) // 3))] if at < len(rungs) - 1 else left
     settings = {"tasks": tasks, "epochs": epochs, "seed": seed, "options": options, "n_jobs": n_jobs, **asked}
     return SubsetSearch(train, val, pd.DataFrame(log.rows), proposals, log.score, settings, not log.stopped)
+
+def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None, minutes:float) -> None:
+    "Refuse before anything is trained."
+    for name, cohort in (("train", train), ("val", val)):
+        if not cohort.tasks:
+            raise CohortError(f"{name} has no labels; subsets are judged by them")
+    for what, asked, known in (("strategy", strategies, STRATEGIES), ("task", tasks or (), train.tasks)):
+        if unknown := [a for a in asked if a not in known]:
+            raise CohortError(f"{what} {unknown[0]!r} is not known; choose from {', '.join(known)}")
+    if not minutes > 0:
+        raise CohortError(f"budget_minutes is {minutes}; give the minutes of training, above 0")
 
 # %% ../nbs/16_selection.ipynb #267d015a
 def first_few(
