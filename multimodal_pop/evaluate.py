@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['METRICS', 'KIND_METRICS', 'STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'Metric', 'auc', 'ap', 'brier', 'ece',
            'balanced_accuracy', 'r2', 'pearson', 'mae', 'subject_weights', 'bootstrap', 'intervals', 'interval_table',
-           'check_embedding', 'Task', 'read_tasks', 'Probe', 'deal_folds', 'fit_probe', 'metric_set', 'linear_probe',
-           'metric_maker', 'plot_reliability', 'cross_val_probs', 'draw_labels', 'few_labels', 'plot_few_labels',
-           'compare', 'interval_over', 'holm', 'plot_differences', 'Neighbours', 'knn_probe', 'concordance', 'c_index',
-           'cox_loss', 'fit_cox', 'survival_probe', 'covariate_matrix', 'covariate_gain', 'transfer', 'small_clinic',
-           'table_predict', 'cohort_task', 'table_baseline', 'Target', 'make_targets', 'Predictor', 'save', 'load',
-           'fine_tune', 'supervised', 'supervised_objective', 'labelled_rows']
+           'check_embedding', 'Task', 'read_tasks', 'check_classes', 'Probe', 'deal_folds', 'fit_probe', 'metric_set',
+           'linear_probe', 'metric_maker', 'plot_reliability', 'cross_val_probs', 'draw_labels', 'few_labels',
+           'plot_few_labels', 'compare', 'interval_over', 'holm', 'plot_differences', 'Neighbours', 'knn_probe',
+           'concordance', 'c_index', 'cox_loss', 'fit_cox', 'survival_probe', 'covariate_matrix', 'covariate_gain',
+           'transfer', 'small_clinic', 'table_predict', 'cohort_task', 'table_baseline', 'Target', 'make_targets',
+           'Predictor', 'save', 'load', 'fine_tune', 'supervised', 'supervised_objective', 'labelled_rows']
 
 # %% ../nbs/09_evaluate.ipynb #906b7059
 import copy
@@ -30,7 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from .cohort import CohortError, TableTransform, assign_parts, row_list, strata, tidy_label
+from .cohort import CohortError, TableTransform, assign_parts, row_list, same_rows, strata, tidy_label
 from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 if TYPE_CHECKING:
     from torch import Tensor
@@ -329,6 +329,16 @@ def read_tasks(
         tasks.append(Task(name, found, classes, numbers[:m], numbers[m:]))
     return tasks
 
+def check_classes(
+    tasks:Sequence[Task], # of `read_tasks`
+) -> None:
+    "Every class of the test rows must be among the training rows. Raises `CohortError` naming classes and rows."
+    for task in tasks:
+        new = ~np.isnan(task.test) & ~np.isin(task.test, task.train) if task.kind != "continuous" else np.zeros(len(task.test), bool)
+        if new.any():
+            names = ", ".join(repr(task.classes[int(k)]) for k in np.unique(task.test[new]))
+            raise CohortError(f"y_test, column {task.name!r}, holds classes that y_train never has: {names} in {row_list(new)}; leave these rows out, join classes, or code both alike")
+
 # %% ../nbs/09_evaluate.ipynb #01bd4536
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # inverse penalty, as in scikit-learn's C
 
@@ -487,6 +497,7 @@ def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any
     tasks, metrics, notes = read_tasks(y_train, y_test, kind=kind), {}, {}
     for task in tasks:
         probe = fit(task)
+        check_classes([task])
         found = metric_set(task.test, probe.predict(z_test), task.kind, prior=probe.prior)
         metrics |= {(task.name, name): metric for name, metric in found.items()}
         notes[task.name] = _notes(task, probe)
@@ -607,6 +618,7 @@ def few_labels(
     "Linear probes on few labels: mean over the draws, with an interval over test participants and draws."
     z_train, z_test = check_embedding(z_train, "z_train", like=len(y_train)), check_embedding(z_test, "z_test", like=len(y_test))
     tasks, rows = read_tasks(y_train, y_test), []
+    check_classes(tasks)
     if not any(set(metrics or ("auc", "r2")) & set(KIND_METRICS[task.kind]) for task in tasks):
         raise CohortError(f"none of the metrics {list(metrics)} fits labels that are {tasks[0].kind}; choose among {', '.join(KIND_METRICS[tasks[0].kind])}")
     for share in labels:
@@ -687,8 +699,9 @@ def compare(
     confidence:float=0.95, # of the interval
     seed:int=0, # of the resampling
 ) -> pd.Series: # difference (a − b), low, high, p (two-sided)
-    "Paired comparison on the same resampled participants; p < 0.05 just when the 95 % interval leaves 0 out."
-    y, a, b = (np.asarray(v, dtype=float) for v in (y, score_a, score_b))
+    "Paired comparison on the same resampled participants; p < 0.05 just when the 95 % interval leaves 0 out. Raises `CohortError`."
+    same_rows(y=y, score_a=score_a, score_b=score_b)
+    y, a, b = (_as_numbers(v, name) for v, name in ((y, "y"), (score_a, "score_a"), (score_b, "score_b")))
     if not len(y) == len(a) == len(b):
         raise CohortError(f"{len(y)} labels, {len(a)} and {len(b)} scores: a paired comparison needs the same rows in the same order")
     for name, score in (("score_a", a), ("score_b", b)):
@@ -697,11 +710,20 @@ def compare(
     keep = np.isfinite(y.reshape(len(y), -1)).all(1)
     subject = None if subject is None else np.asarray(subject)[keep]
     make = metric_maker(metric)
+    if metric in KIND_METRICS["multiclass"] and (bad := keep & ~np.isin(y, range(a.shape[1] if a.ndim == 2 else 2))).any():
+        raise CohortError(f"y must hold classes 0 to {a.shape[1] - 1 if a.ndim == 2 else 1} for {metric!r}; it doesn't in {row_list(bad)}")
     pair = {"a": make(y[keep], a[keep]), "b": make(y[keep], b[keep])}
     point = np.subtract(*(float(m(np.ones((1, keep.sum())))[0]) for m in pair.values()))
     drawn = bootstrap(pair, int(keep.sum()), subject=subject, draws=draws, seed=seed)
     few = getattr(pair["a"], "few", np.inf)
     return _difference(point, (drawn["a"] - drawn["b"]).dropna().to_numpy(), few, confidence)
+
+def _as_numbers(values:Any, name:str) -> np.ndarray:
+    "Floats. Raises `CohortError` for texts."
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise CohortError(f"{name} holds something other than numbers; give classes as 0, 1, … and scores as numbers") from None
 
 def _difference(point:float, drawn:np.ndarray, few:float, confidence:float) -> pd.Series:
     "Interval and p-value of a difference from its draws, both stretched by Student's t for few cases."
