@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import entr, logsumexp, softmax
 from scipy.stats import rankdata
 
-from .cohort import CohortError
+from .cohort import CohortError, same_rows
 from .core import COLORS, generator, new_ax
 from .evaluate import check_embedding, interval_over
 from .noise import (NoiseEstimate, _check, _group_matrices, adjusted_margin, centred_log, entropy_adjusted, estimate_noise,
@@ -433,6 +433,7 @@ def rank_for_review(
 ) -> pd.DataFrame: # row, score, reason; worst first
     "The worklist: what to look at next, and why. Raises `CohortError` for input it can't use."
     strategy = read_strategy(strategy)
+    same_rows(labels=labels, probs=probs, groups=groups, features=features, costs=costs, first=first)
     review = fuse(labels, probs, votes=votes, noise=noise, groups=groups, clean=clean, seed=seed)
     n, fused = len(review.given), strategy in ("fusion", "expected gain")
     current, stage = (review.labels, np.ones(n, int)) if fused else majority(review.given, review.votes, review.probs.shape[1])
@@ -522,6 +523,7 @@ def simulate_review(
     "Play the loop of ranking, asking and refitting against a known truth. Raises `CohortError` for input it can't use."
     strategy = read_strategy(strategy, (*STRATEGIES, "oracle"))
     combine = combine or COMBINE.get(strategy, "majority")
+    same_rows(labels=labels, truth=truth, probs=probs, groups=groups)
     given, model, codes, names = _check(labels, probs, groups)
     truth = _check(truth, model)[0]
     (n, k), (answer, people) = model.shape, annotators(annotator, truth, model.shape[1])
