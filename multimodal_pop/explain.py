@@ -4,21 +4,22 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'LIMITS', 'STRUCTURES', 'Unit', 'image_space', 'held_still', 'images_of', 'read_images', 'vectors',
-           'Target', 'linear_score', 'shuffled', 'project_table', 'own_table', 'with_column', 'changed_table',
-           'contrast', 'probe_direction', 'probe_logit', 'column_numbers', 'apart', 'concept', 'latent',
-           'principal_axis', 'other_image', 'Scored', 'Question', 'as_target', 'ask', 'gradient', 'saliency',
-           'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly', 'relative_gap',
-           'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes',
-           'choose_layer', 'make_options', 'explain_images', 'smoothed', 'split_table', 'column_parts', 'hidden_path',
-           'column_path', 'table_weights', 'explain_columns', 'Attribution', 'attribute', 'tinted', 'plot_maps',
-           'plot_columns', 'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction',
-           'plot_interaction', 'rank_similarity', 'edge_maps', 'pooled', 'removal_scores', 'removal_curves',
-           'curve_gain', 'cascade', 'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment',
-           'moved_pixels', 'true_region', 'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks',
-           'plot_curves', 'structure_pairs', 'true_response', 'scores_of', 'agreement_of_halves', 'regional_relevance',
-           'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison', 'pair_row',
-           'similarity_table', 'share_table', 'compare_attributions', 'plot_difference', 'patch_places', 'outside',
-           'patch_effects', 'find_shortcut', 'permutation_gap', 'looks_at']
+           'people_of', 'one_of', 'fitting', 'same_size', 'Target', 'linear_score', 'shuffled', 'project_table',
+           'own_table', 'with_column', 'changed_table', 'contrast', 'probe_direction', 'probe_logit', 'column_numbers',
+           'apart', 'concept', 'latent', 'principal_axis', 'other_image', 'Scored', 'Question', 'as_target', 'ask',
+           'gradient', 'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion',
+           'quietly', 'relative_gap', 'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options',
+           'baseline_images', 'layer_sizes', 'choose_layer', 'make_options', 'explain_images', 'smoothed',
+           'split_table', 'column_parts', 'hidden_path', 'column_path', 'table_weights', 'explain_columns',
+           'Attribution', 'attribute', 'tinted', 'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction',
+           'grid_regions', 'agree', 'interaction', 'plot_interaction', 'rank_similarity', 'edge_maps', 'pooled',
+           'removal_scores', 'removal_curves', 'curve_gain', 'cascade', 'randomised', 'randomised_maps', 'peaks',
+           'pointing_game', 'enrichment', 'moved_pixels', 'true_region', 'judge', 'NoisyImages', 'check_method',
+           'check_attribution', 'plot_checks', 'plot_curves', 'structure_pairs', 'true_response', 'scores_of',
+           'agreement_of_halves', 'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass',
+           'sign_flip_test', 'Comparison', 'pair_row', 'similarity_table', 'share_table', 'compare_attributions',
+           'plot_difference', 'patch_places', 'outside', 'patch_effects', 'find_shortcut', 'permutation_gap',
+           'looks_at']
 
 # %% ../nbs/17_explain.ipynb #346eac25
 import contextlib
@@ -71,7 +72,7 @@ def image_space(
         return model.image if space == "embedding" else nn.Sequential(model.image, model.image_head, Unit())
     network = getattr(model, "network", model)
     if not isinstance(network, nn.Module):
-        raise CohortError(f"a {type(model).__name__} can't be explained: give a Model, a Predictor or a torch.nn.Module")
+        raise CohortError(f"{type(model).__name__} can't be explained: give a Model, a Predictor or a torch.nn.Module")
     return network if space == "embedding" else nn.Sequential(network, Unit())
 
 @contextlib.contextmanager
@@ -99,8 +100,10 @@ def images_of(
     images = cohort.images if isinstance(cohort, Cohort) else cohort
     if isinstance(images, Tensor):
         images = images.detach().cpu().numpy()
-    if images is None or len(images.shape) != 4:
+    if images is None or len(np.shape(images)) != 4:
         raise CohortError("images (n, c, h, w) are needed: give a cohort that has them, or an array")
+    if not len(images):
+        raise CohortError("there is nobody to explain: the cohort has no rows")
     return images
 
 def read_images(
@@ -123,6 +126,45 @@ def vectors(
         for part in row_chunks(len(images), batch_size):
             found.append(network(read_images(images, np.arange(part.start, part.stop), device)).cpu().numpy())
     return np.concatenate(found)
+
+# %% ../nbs/17_explain.ipynb #b4dinput
+def people_of(
+    cohort:Any, # should be a cohort
+) -> Cohort: # the same
+    "Refuse an array where tables or labels are needed."
+    if not isinstance(cohort, Cohort):
+        raise CohortError(f"this target needs the table or the labels of the participants: give a Cohort; {type(cohort).__name__} has neither")
+    return cohort
+
+def one_of(
+    k:int, # which coordinate or output
+    size:int, # how many there are
+    what:str="output", # in words
+) -> int: # the same
+    "Refuse a number that is out of range."
+    if not -size <= k < size:
+        raise CohortError(f"there is no {what} {k}: this model has {size}, numbered from 0 to {size - 1}")
+    return k
+
+def fitting(
+    masks:Mapping[str, np.ndarray], # name -> masks that should be (n, h, w)
+    images:Any, # (n, c, h, w)
+) -> None:
+    "Refuse masks that do not belong to these images."
+    wanted = (len(images), *images.shape[2:])
+    for name, mask in masks.items():
+        if np.shape(mask) != wanted:
+            raise CohortError(f"{name} has shape {np.shape(mask)}, the images ask for {wanted}: one mask an image, of its height and width")
+
+def same_size(
+    model:Any, # `Model`, `Predictor` or a module
+    images:Any, # (n, c, h, w)
+) -> None:
+    "Warn of images of another size than those that the model remembers to have learned from."
+    trained = model.config.get("image_size") if isinstance(model, Model) else None
+    if trained and tuple(trained) != tuple(images.shape[2:]):
+        text = " × ".join(map(str, trained))
+        warnings.warn(f"the model learned from images of {text} pixels, these have {' × '.join(map(str, images.shape[2:]))}: resize them", CohortWarning, stacklevel=3)
 
 # %% ../nbs/17_explain.ipynb #20b68df1
 @dataclass(frozen=True, eq=False)
@@ -153,7 +195,10 @@ def project_table(
     model:Model, # with a table encoder
     cohort:Cohort, # n participants
 ) -> np.ndarray: # (n, dim), rows of length 1
-    "Places of tables in the shared space."
+    "Places of tables in the shared space. Raises `CohortError` for a model without a table and for an array instead of a cohort."
+    if not isinstance(model, Model):
+        raise CohortError(f"{type(model).__name__} knows no tables: give a pretrained Model, or another target")
+    cohort = people_of(cohort)
     return model.stream(model.table_source(cohort), lambda _, table: F.normalize(model.table_head(model.table(table)), dim=1), 1024)
 
 def own_table() -> Target:
@@ -167,7 +212,7 @@ def with_column(
     value:Any, # a value, or n of them; None = missing
 ) -> Cohort: # without images, labels and reports
     "The same people with one column of the table changed."
-    if column not in cohort.columns:
+    if column not in people_of(cohort).columns:
         raise CohortError(f"the table has no column {column!r}")
     kind = cohort.schema[column].kind
     value = (np.nan if kind in ("continuous", "ordinal", "binary") else None) if value is None else value
@@ -227,7 +272,7 @@ def column_numbers(
     level:Any=None, # of a categorical column
 ) -> tuple[np.ndarray, str]: # (n,) float, NaN = missing; "binary" or "continuous"
     "A column in numbers: levels as 0 and 1, ordinal and continuous ones in SD."
-    table = cohort.table if column in cohort.columns else cohort.labels
+    table = cohort.table if column in people_of(cohort).columns else cohort.labels
     if table is None or column not in table:
         raise CohortError(f"neither the table nor the labels have a column {column!r}")
     values = table[column]
@@ -278,7 +323,7 @@ def latent(
     "One coordinate of a space."
     def weigh(model, cohort, shuffle):
         d = vectors(image_space(model, space), images_of(cohort)[:1]).shape[1]
-        return shuffled(np.eye(d, dtype=np.float32)[k], shuffle), 0.0
+        return shuffled(np.eye(d, dtype=np.float32)[one_of(k, d, "dimension")], shuffle), 0.0
     return Target(f"dimension {k}", space, weigh)
 
 def principal_axis(
@@ -290,7 +335,8 @@ def principal_axis(
     "One of the directions along which people differ most; its sign makes the largest weight positive."
     def weigh(model, cohort, shuffle):
         z = vectors(image_space(model, space), cohort if fit is None else fit)
-        axis = np.linalg.svd(z - z.mean(0), full_matrices=False)[2][k]
+        axes = np.linalg.svd(z - z.mean(0), full_matrices=False)[2]
+        axis = axes[one_of(k, len(axes), "axis")]
         axis = axis * np.sign(axis[np.abs(axis).argmax()])
         return shuffled(axis, shuffle), -float(axis @ z.mean(0))
     return Target(f"principal axis {k + 1}", space, weigh)
@@ -352,11 +398,17 @@ def ask(
     *,
     shuffle:int|None=None, # seed of a question without meaning; None = the real one
 ) -> Question: # ready to be explained
-    "Fix everything but the image: what belongs to each image is computed once and travels with it."
-    resolved, images = as_target(target, model), images_of(cohort)
+    "Fix everything but the image: what belongs to each image is computed once and travels with it. Raises `CohortError` for what can't be asked."
+    plain, images = image_space(model), images_of(cohort)
+    same_size(model, images)
+    if isinstance(target, (int, np.integer)):
+        one_of(target, vectors(plain, images[:1]).shape[1])
+    resolved = as_target(target, model)
     if not isinstance(resolved, Target):
+        if not callable(resolved):
+            raise CohortError(f"target={target!r} asks nothing: give \"table\", a column, a label, the number of an output, a Target or a function of the output")
         name = target if isinstance(target, str) else f"output {target}" if isinstance(target, (int, np.integer)) else getattr(target, "__name__", "a function of the output")
-        return Question(name, Scored(image_space(model), resolved), images)
+        return Question(name, Scored(plain, resolved), images)
     weights, constant = resolved.weigh(model, cohort, shuffle)
     weights = torch.from_numpy(np.broadcast_to(np.asarray(weights, np.float32), (len(images), np.shape(weights)[-1])).copy())
     network = image_space(model, resolved.space)
@@ -563,6 +615,9 @@ def make_options(
     public = [name for name in Options.__dataclass_fields__ if name not in ("donors", "mean", "draws", "rows")]
     if wrong := [name for name in given if name not in public]:
         raise CohortError(f"{wrong[0]!r} is not an option; choose among {', '.join(public)}")
+    for name in ("steps", "most", "samples", "window", "stride", "batch_size"):
+        if (value := given.get(name)) is not None and not (isinstance(value, (int, np.integer)) and value >= 1):
+            raise CohortError(f"{name}={value!r}: a whole number of at least 1 is needed")
     o, n = Options(**given, draws=torch_generator(seed, "attribute", method)), len(question.images)
     if "gradcam" in method and o.layer is None:
         o.layer = choose_layer(question)
@@ -950,7 +1005,8 @@ def interaction(
     regions = grid_regions((len(images), *images.shape[2:])) if regions is None else regions
     if (cut := split_table(model.table)) is None:
         raise CohortError("the interaction needs a TableEncoder or a TableTransformer")
-    source, found = model.table_source(cohort), []
+    fitting(regions, images)
+    source, found = model.table_source(people_of(cohort)), []
     with held_still(model):
         codes = source.fetch(np.arange(len(images)))[1].to(model.device)
         with torch.no_grad():
@@ -1239,6 +1295,8 @@ def check_attribution(
 ) -> pd.DataFrame: # method, check, value, low, high, limit, passed (None: the method promises nothing, or nothing can be said)
     "Put explanations to the test. `.attrs[\"curves\"]` holds deletion and insertion curves, `.attrs[\"maps\"]` the maps."
     question = ask(model, cohort, target)
+    if masks is not None:
+        fitting({"masks": masks}, question.images)
     control = ask(model, cohort, target, shuffle=seed + 1)
     found, maps = [], {}
     for method in show_progress(methods, "checks", show=progress):
@@ -1482,6 +1540,7 @@ def compare_attributions(
     "Compare where models look. The null of a similarity is what seeds and randomised models reach, not zero."
     groups = {name: list(m) if isinstance(m, (list, tuple)) else [m] for name, m in models.items()}
     shares, noise = {}, {}
+    fitting({**(regions or {}), **({} if anchor is None else {"anchor": anchor})}, images_of(cohort))
     for name, members in groups.items():
         questions = [ask(m, cohort, target) for m in members]
         blind = randomised(questions[0].scored, sum(cascade(questions[0].scored), []), seed=seed)
