@@ -1582,5 +1582,5 @@ def plot_fidelity(
     ax.axvline(0, color=COLORS["context"], lw=0.8)
     ax.set(yticks=place, yticklabels=rest.index, xlabel="Spearman correlation with real pretraining, 95 % interval",
            title=f"“{rest.index[-1]}” ranks subsets best")
-    ax.legend(fontsize=8, loc="lower right")
+    ax.legend(fontsize=8, loc="upper left")
     return ax
