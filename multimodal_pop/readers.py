@@ -6,9 +6,9 @@
 __all__ = ['DECODERS', 'Unreadable', 'Pixels', 'channels_first', 'decode_picture', 'plain_picture', 'decode_npy', 'decode_nifti',
            'decode_dicom', 'dicom_window', 'decode', 'to_uint8', 'fit_square', 'image_path', 'read_table', 'some_rows',
            'check_cells', 'header', 'pick_columns', 'need_columns', 'image_fields', 'image_names', 'tidy_ids',
-           'bad_rows', 'check_skipped', 'Recipe', 'read_image', 'pick_frames', 'read_images', 'fingerprint',
-           'open_cache', 'fill_cache', 'load_images', 'read_folder', 'build_cohort', 'image_folder', 'make_recipe',
-           'find_images', 'plot_cost']
+           'bad_rows', 'why_skipped', 'check_skipped', 'Recipe', 'read_image', 'pick_frames', 'read_images',
+           'fingerprint', 'open_cache', 'fill_cache', 'load_images', 'read_folder', 'build_cohort', 'image_folder',
+           'make_recipe', 'find_images', 'plot_cost']
 
 # %% ../nbs/03_readers.ipynb #18759d93
 import contextlib
@@ -383,6 +383,13 @@ def bad_rows(
         bad |= {row: f"no subject in column {subject!r}" for row in np.flatnonzero(unknown) if row not in bad}
     return bad
 
+def why_skipped(
+    skipped:pd.DataFrame, # row, reason
+) -> dict[str, list[int]]: # reason → rows, the most frequent reason first
+    "Rows that were left out, by reason; never by a participant's id."
+    plain = skipped["reason"].str.replace(r"row \d+", "an earlier row", regex=True)
+    return {reason: skipped["row"][plain == reason].tolist() for reason in plain.value_counts().index}
+
 def check_skipped(
     bad:dict[int, str], # row → reason
     n:int, # rows in the table
@@ -391,8 +398,7 @@ def check_skipped(
     "The table of skipped rows. Raises `CohortError`, with that table as its `skipped`, if they are too many."
     skipped = pd.DataFrame(sorted(bad.items()), columns=["row", "reason"]).astype({"row": int, "reason": object})
     if len(skipped) > share * n or len(skipped) == n:
-        reasons = skipped["reason"].str.replace(r"row \d+", "row …", regex=True).value_counts()
-        named = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.head(3).items())
+        named = "; ".join(f"{reason} ({len(rows)}×)" for reason, rows in list(why_skipped(skipped).items())[:3])
         error = CohortError(f"{len(skipped)} of {n} rows can't be used, first {row_list(np.isin(np.arange(n), skipped['row']))}: {named}. "
                             "Mend them, or allow more with max_skipped=")
         error.skipped = skipped
@@ -561,7 +567,7 @@ def read_folder(
     check_skipped({row: path for row, path in enumerate(paths) if isinstance(path, str)}, len(paths), max_skipped)
     pixels, bad = load_images(csv, paths, recipe, cache, workers=workers, show=show)
     skipped = check_skipped(bad, len(paths), max_skipped)
-    made = {"origin": csv.name, "size": size, "rows_skipped": len(skipped)} | (info or {})
+    made = {"origin": csv.name, "size": size, "rows_skipped": len(skipped), "skipped": skipped.to_numpy().tolist()} | (info or {})
     return build_cohort(table.drop(index=skipped["row"]), pixels, skipped, roles, inputs, schema=schema, info=made)
 
 # %% ../nbs/03_readers.ipynb #0ef35289
