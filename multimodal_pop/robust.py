@@ -12,6 +12,7 @@ __all__ = ['METHODS', 'PENALTIES', 'cross_entropy', 'gce_loss', 'sce_loss', 'for
 
 # %% ../nbs/12_robust.ipynb #989cfc65
 import copy
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -542,8 +543,9 @@ def train_robust(
     seed:int=0, # of everything random
     **options:Any, # of the method (`Settings`); subject (n,), for the folds; heads: penalty, folds; networks: augment; and those of `train`
 ) -> Predictor: # .predict_proba(rows) -> (n, k)
-    "Learn from noisy labels. Raises `CohortError` for labels, noise or groups that do not fit."
+    "Learn from noisy labels. Raises `CohortError` for labels, noise or groups that do not fit, `TypeError` for an unknown option."
     deep = hasattr(model_or_z, "embed")
+    _check_options(options, deep)
     if deep and getattr(cohort, "images", None) is None:
         raise CohortError("fine-tuning a model needs images: give cohort=, or model.embed(cohort) in place of the model")
     labels = _named_label(cohort, labels) if isinstance(labels, str) else labels
@@ -555,6 +557,14 @@ def train_robust(
     if deep:
         return _teach_network(model_or_z, cohort, lesson, method, settings, seed, **options)
     return _teach_head(z(), lesson, method, settings, seed, subject=subject, **options)
+
+def _check_options(options:Mapping, deep:bool) -> None:
+    "Refuse options that neither a method, nor the learner, nor the loop knows."
+    known = [f.name for f in fields(Settings)] + (["augment"] if deep else ["penalty", "folds"]) + ["subject"]
+    known += [name for name in inspect.signature(train).parameters if name not in ("modules", "cohort", "objective", "rows", "seed", "transform")]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"train_robust has no option {name!r} for {'a model' if deep else 'an embedding'}{near(name, known) or '; choose among ' + ', '.join(known)}")
 
 def _named_label(cohort:Any, name:str) -> np.ndarray:
     "A label of the cohort as numbers."
