@@ -171,7 +171,12 @@ def describe_space(
     most:int=4000, # rows that are compared with one another; more are drawn at random
     seed:int=0, # of the draw, the bootstrap and the folds
 ) -> pd.DataFrame: # property, value, low, high, note
-    "The geometry of a shared space, in numbers with intervals. Raises `CohortError`."
+    """The geometry of a shared space, in numbers with intervals.
+
+    Both must be points of one space, as `model.project(cohort)` gives them: `describe_space(*model.project(cohort))`.
+    `model.embed` and `model.embed_table` give what stands before the projections. Those are two spaces, mostly of two widths,
+    and even where the widths agree, nothing has made their axes agree. Raises `CohortError` for widths or rows that differ.
+    """
     u, v = (unit_rows(z_image, "z_image"), None) if z_table is None else read_pair(z_image, z_table)
     who = np.arange(len(u)) if subject is None else pd.factorize(np.asarray(subject))[0]
     _check_rows(len(u), who, table=table, groups=groups)
@@ -448,17 +453,18 @@ def plot_decodability(
     wide = {part: decodability.pivot(index="column", columns="model", values=part)[decodability.model.unique()] for part in ("value", "low", "high")}
     value = wide["value"]
     move = (value.iloc[:, -1] - value.iloc[:, 0]).sort_values()
-    names = list(columns) if columns is not None else [*move.index[:4], *move.index[-4:]]
+    names = list(columns) if columns is not None else list(dict.fromkeys([*move.index[:4], *move.index[-4:]]))
     ax, place = new_ax(ax, figsize=(6.5, 4.2)), np.arange(value.shape[1])
     for k, name in enumerate(names):
         color = (colors or {}).get(name, COLORS["joint"] if move[name] > 0 else COLORS["doubt"])
         at = place + 0.02 * (k - len(names) / 2)
         ax.vlines(at, wide["low"].loc[name], wide["high"].loc[name], color=color, lw=1, alpha=0.5)
         ax.plot(at, value.loc[name], "o-", color=color, ms=4, lw=1.5)
-    for name, y in zip(names, _spread([value.loc[name].iloc[-1] for name in names], 0.045)):
+    line = 12 / (ax.get_window_extent().height / ax.figure.dpi * 72) * np.ptp(ax.get_ylim())  # 12 points of this axis, in its units
+    for name, y in zip(names, _spread([value.loc[name].iloc[-1] for name in names], line)):
         ax.text(place[-1] + 0.12, y, name, fontsize=9, va="center", color=(colors or {}).get(name, "black"))
     ax.set(xticks=place, xticklabels=value.columns, xlim=(-0.25, place[-1] + 0.9), ylabel="R² on people not seen, 95 % interval",
-           title=f"From {value.columns[0]} to {value.columns[-1]}: {move.index[-1]} gains most")
+           title=f"From {value.columns[0]} to {value.columns[-1]}: {move[names].idxmax()} gains most")
     ax.grid(False, axis="x")
     return ax
 

@@ -738,7 +738,7 @@ def study_settings(
     if unknown:
         raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join([*PRESETS[preset], 'augment'])}")
     if "search_minutes" in overrides and not searching:
-        raise StudyError("search_minutes is the budget of a search; ask for one with columns='search' (--columns search)")
+        raise StudyError("search_minutes= is the budget of a search; ask for one with columns='search'")
     if not overrides.get("search_minutes", 1) > 0:
         raise StudyError(f"search_minutes={overrides['search_minutes']} must be above 0")
     made = {**PRESETS[preset], "augment": natural_views(cohort), **overrides}

@@ -1,7 +1,8 @@
 """Check the shape of the project: `python nbs/_tools/check.py`.
 
 A module imports only from notebooks with a lower number, nothing is star-imported, a notebook stays
-below 300 kB, and no stored output is a traceback that its cell did not ask for. With --readme it prints
+below 300 kB, no stored output is a traceback that its cell did not ask for, and none names a temporary
+folder of the machine that ran it. With --readme it prints
 the README's Python lines instead, so that they can be run.
 """
 import argparse
@@ -52,6 +53,11 @@ def check_modules(package, number):
                     yield f"{path.name}: imports {name}, a later chapter"
 
 
+def texts(out):
+    """What an output says in words; pictures are no words."""
+    return [out.get("text", ""), *(str(value) for kind, value in out.get("data", {}).items() if not kind.startswith("image/") or kind == "image/svg+xml")]
+
+
 def check_notebooks(folder):
     """Complaints about the size and the outputs of the notebooks."""
     for path in sorted(folder.glob("*.ipynb")):
@@ -60,6 +66,8 @@ def check_notebooks(folder):
         for place, cell in enumerate(nbformat.read(path, 4).cells):
             if any(out.output_type == "error" for out in cell.get("outputs", [])):
                 yield f"{path.name}: cell {place} holds a traceback"
+            if any("/tmp/" in text for out in cell.get("outputs", []) for text in texts(out)):
+                yield f"{path.name}: cell {place} shows a path in /tmp/"
 
 
 def readme_code(path):
