@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
+from sklearn.isotonic import isotonic_regression
 
 from .cohort import CohortError, Schema, row_chunks
 from .core import COLORS, generator, new_ax
@@ -461,7 +462,9 @@ def plot_decodability(
         ax.vlines(at, wide["low"].loc[name], wide["high"].loc[name], color=color, lw=1, alpha=0.5)
         ax.plot(at, value.loc[name], "o-", color=color, ms=4, lw=1.5)
     line = 12 / (ax.get_window_extent().height / ax.figure.dpi * 72) * np.ptp(ax.get_ylim())  # 12 points of this axis, in its units
-    for name, y in zip(names, _spread([value.loc[name].iloc[-1] for name in names], line)):
+    heights = _spread([value.loc[name].iloc[-1] for name in names], line)
+    ax.set_ylim(min(ax.get_ylim()[0], heights.min() - line / 2), max(ax.get_ylim()[1], heights.max() + line / 2))
+    for name, y in zip(names, heights):
         ax.text(place[-1] + 0.12, y, name, fontsize=9, va="center", color=(colors or {}).get(name, "black"))
     ax.set(xticks=place, xticklabels=value.columns, xlim=(-0.25, place[-1] + 0.9), ylabel="R² on people not seen, 95 % interval",
            title=f"From {value.columns[0]} to {value.columns[-1]}: {move[names].idxmax()} gains most")
@@ -471,11 +474,8 @@ def plot_decodability(
 def _spread(places:Sequence[float], least:float) -> np.ndarray:
     "Heights of labels at least so far apart, in the order of what they name."
     places, order = np.asarray(places, float), np.argsort(places)
-    out = places[order].copy()
-    for i in range(1, len(out)):
-        out[i] = max(out[i], out[i - 1] + least)
-    out -= (out - places[order]).mean()
-    return out[np.argsort(order)]
+    steps = least * np.arange(len(places))
+    return (isotonic_regression(places[order] - steps) + steps)[np.argsort(order)]  # crowded ones move apart, the others stay
 
 # %% ../nbs/18_latent.ipynb #5e9b50cf
 def concept_directions(
