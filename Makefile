@@ -23,10 +23,10 @@ $(READY): settings.ini setup.py
 	@touch $(READY)
 	@echo "Ready."
 
-study: $(READY)  ## the main job on the embedded phantom (about 10 minutes); OUT=folder
+study: $(READY)  ## the main job on the embedded phantom; OUT=folder
 	$(BIN)/multimodal-pop study --out $(OUT)
 
-test: $(READY)   ## run every notebook from top to bottom (under 10 minutes)
+test: $(READY)   ## run the notebooks as tests, slow cells left out
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist load nbs
 
 slow: $(READY)   ## the same with the cells marked slow (hours)

@@ -28,6 +28,7 @@ import statistics
 import tempfile
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from .cohort import Cohort, CohortError, Schema, TableTransform, row_chunks
+from .cohort import Cohort, CohortError, CohortWarning, Schema, TableTransform, row_chunks
 from .core import (COLORS, generator, new_ax, pick_device, progress, provenance, read_json, seeded,
                                  stream_key, torch_generator, write_atomic, write_json)
 from .encoders import ProjectionHead, TableEncoder, TableTransformer, image_encoder, load_weights
@@ -835,6 +836,9 @@ def image_source(self:Model, cohort:Cohort) -> Source:
         raise CohortError("this cohort has no images")
     if cohort.images.shape[1] != self.config["channels"]:
         raise CohortError(f"this model was pretrained on images of {self.config['channels']} channels; the cohort's have {cohort.images.shape[1]}")
+    size, trained = list(cohort.images.shape[2:]), self.config.get("image_size")
+    if trained and size != trained:
+        warnings.warn(f"this model learned from images of {trained[0]} × {trained[1]} pixels, the cohort's have {size[0]} × {size[1]}: resize them", CohortWarning, stacklevel=3)
     return Source(images=cohort.images)
 
 def table_source(self:Model, cohort:Cohort) -> Source:
@@ -1207,6 +1211,7 @@ def model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
     config |= {"channels": 0, "mean": 0.0, "std": 1.0, "head_norm": needs.norm and recipe.norm == "batch", "label_levels": 0, "label_scale": [0.0, 1.0]}
     if needs.image:
         config["channels"] = int(cohort.images.shape[1])
+        config["image_size"] = [recipe.size] * 2 if recipe.size else list(cohort.images.shape[2:])
         config["mean"], config["std"] = channel_statistics(cohort.images, seed)
     if task and cohort.tasks[task] == "continuous":
         config["label_scale"] = [float(cohort.labels[task].mean()), float(cohort.labels[task].std()) or 1.0]
