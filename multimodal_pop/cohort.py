@@ -69,8 +69,9 @@ def same_rows(
     (first, ids), *others = known.items() or [("", None)]
     for name, index in others:
         if len(index) == len(ids) and not index.equals(ids):
-            how = "the same ids in another order" if index.sort_values().equals(ids.sort_values()) else "other ids"
-            raise CohortError(f"{name} has {how} than {first}, from {row_list(index != ids)}: bring them into one order with {name} = {name}.loc[{first}.index]")
+            same = index.isin(ids).all()
+            do = f"bring them into one order with {name} = {name}.loc[{first}.index]" if same else "match them by id first"
+            raise CohortError(f"{name}: {'the same ids in another order' if same else 'other ids'} than {first}, from {row_list(index != ids)}; {do}")
 
 # %% ../nbs/01_cohort.ipynb #9ba55b0b
 class LazyRows:

@@ -752,31 +752,21 @@ def into_bins(
 # %% ../nbs/11_noise.ipynb #9437256d
 def crossed_matrices(
     labels:np.ndarray, # given labels, 0 or 1, (n,)
-    views:np.ndarray, # out-of-sample probabilities, (views, n, 2); NaN rows abstain
+    views:np.ndarray, # out-of-sample probabilities, (views, n, 2), at least two; NaN rows abstain
+    alone:int, # which of them errs independently of all others, given the truth
     codes:np.ndarray, # group codes, (n,)
     *,
     trust:float=0.5, # weight of the likelihood
     even:float=0.15, # scale of the prior of the log ratio of the two error rates
-) -> np.ndarray|None: # P(given | true) of each group, (groups, 2, 2); None with fewer than three views that know something
-    "Error rates from views that err independently: each view against the pool of the others; the split that claims least noise."
+) -> np.ndarray: # P(given | true) of each group, (groups, 2, 2)
+    "Error rates from three witnesses: the label, one view, and the pool of the others."
     odds = np.array([np.where(np.isnan(v).any(1), np.nan, np.diff(centred_log(v))[:, 0]) for v in views])
-    odds = odds[[_tells(score, labels) for score in odds]]
-    if len(odds) < 3:
-        return None
+    pair = np.array([into_bins(odds[alone]), into_bins(np.nan_to_num(np.delete(odds, alone, axis=0)).sum(0))])
     (false, missed, ratio), found = error_rates(), []
-    for alone in range(len(odds)):
-        rest = np.nan_to_num(np.delete(odds, alone, axis=0)).sum(0)
-        pair, matrices = np.array([into_bins(odds[alone]), into_bins(rest)]), []
-        for inside in (codes == g for g in range(codes.max() + 1)):
-            likelihood = view_likelihood(labels[inside], pair[:, inside], false, missed)
-            matrices.append(_mean_matrix(softmax(trust * likelihood - np.log1p((ratio / even) ** 2)), false, missed))
-        found.append(matrices)
-    return min(np.array(found), key=lambda m: m[:, 0, 1].sum() + m[:, 1, 0].sum())
-
-def _tells(score:np.ndarray, labels:np.ndarray) -> bool:
-    "Whether a view knows anything of the labels (Mann–Whitney, p < 0.01)."
-    parts = [score[(labels == c) & ~np.isnan(score)] for c in (0, 1)]
-    return min(map(len, parts)) > 0 and stats.mannwhitneyu(*parts).pvalue < 0.01
+    for inside in (codes == g for g in range(codes.max() + 1)):
+        likelihood = view_likelihood(labels[inside], pair[:, inside], false, missed)
+        found.append(_mean_matrix(softmax(trust * likelihood - np.log1p((ratio / even) ** 2)), false, missed))
+    return np.array(found)
 
 # %% ../nbs/11_noise.ipynb #21caef70
 def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndarray, **extra:Any) -> NoiseEstimate:
@@ -1005,16 +995,18 @@ def find_issues(
     groups:Sequence|None=None, # group of each row; used where noise differs between groups
     features:np.ndarray|None=None, # an embedding for the neighbours' vote, (n, d)
     views:Mapping|None=None, # more out-of-sample probabilities: {"image": (n, k), "table": …}; NaN rows abstain
-    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed, from three or more `views` by `crossed_matrices`
+    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed
+    independent:str|None=None, # name of a view that errs independently of all others, given the truth; it and they tell the noise (two classes)
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
     "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
-    same_rows(labels=labels, features=features, **(views if isinstance(views, Mapping) else {}))
+    same_rows(**{"labels": labels, "probs": probs, "features": features}, **({f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}))
     given, probs, codes, names = _check(labels, probs, groups)
     who = _people(subject, len(given))
     voting = _read_views(given, probs, features, views, who)
     stack = np.stack(list(voting.values()))
+    _check_independent(independent, voting, probs.shape[1], noise)
     if noise is not None:
         codes, matrices = _group_matrices(noise, codes, names)
     else:
@@ -1022,8 +1014,8 @@ def find_issues(
         matrices, plain = None, np.zeros(len(given), int)
         if not (names and gap_test(given, codes, _plateau_strata(given, np.nan_to_num(stack).mean(0)), seed=seed) < 0.01):
             codes = plain
-        if views and probs.shape[1] == 2:
-            matrices = crossed_matrices(given, np.stack([voting[name] for name in views]), codes)
+        if independent is not None:
+            matrices = crossed_matrices(given, stack, list(voting).index(independent), codes)
     clean, matrices = clean_posterior(given, stack, codes, matrices=matrices, people=who, seed=seed)
     joint = np.log(clean + 1e-300) + np.log(matrices[codes, :, given] + 1e-9)
     rest = joint.copy()
@@ -1032,6 +1024,15 @@ def find_issues(
     suggested = joint.argmax(1)
     table = pd.DataFrame({"score": score, "p_error": expit(score), "given": given, "suggested": suggested, "reason": _reasons(given, suggested, voting)})
     return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
+
+def _check_independent(name:str|None, voting:Mapping, k:int, noise:NoiseEstimate|None) -> None:
+    "Refuse a claim of independence that can't be used."
+    if name is None:
+        return
+    if name not in voting or len(voting) < 2:
+        raise CohortError(f"independent is {name!r}; name one of at least two views ({', '.join(voting)})")
+    if k > 2 or noise is not None:
+        raise CohortError("independent tells the noise of two classes where no estimate is given; leave it out, or leave out noise")
 
 def _group_matrices(noise:NoiseEstimate, codes:np.ndarray, names:list) -> tuple[np.ndarray, np.ndarray]:
     "The matrices to use and each row's place among them. Audited groups are shrunken already; bounds need a gap to be told apart."
