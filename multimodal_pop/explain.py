@@ -4,22 +4,21 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'LIMITS', 'STRUCTURES', 'Unit', 'image_space', 'held_still', 'images_of', 'read_images', 'vectors',
-           'people_of', 'one_of', 'fitting', 'same_size', 'Target', 'linear_score', 'shuffled', 'project_table',
-           'own_table', 'with_column', 'changed_table', 'contrast', 'probe_direction', 'probe_logit', 'column_numbers',
-           'apart', 'concept', 'latent', 'principal_axis', 'other_image', 'Scored', 'Question', 'as_target', 'ask',
-           'gradient', 'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion',
-           'quietly', 'relative_gap', 'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options',
-           'baseline_images', 'layer_sizes', 'choose_layer', 'make_options', 'explain_images', 'smoothed',
-           'split_table', 'column_parts', 'hidden_path', 'column_path', 'table_weights', 'explain_columns',
-           'Attribution', 'attribute', 'tinted', 'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction',
-           'grid_regions', 'agree', 'interaction', 'plot_interaction', 'rank_similarity', 'edge_maps', 'pooled',
-           'removal_scores', 'removal_curves', 'curve_gain', 'cascade', 'randomised', 'randomised_maps', 'peaks',
-           'pointing_game', 'enrichment', 'moved_pixels', 'true_region', 'judge', 'NoisyImages', 'check_method',
-           'check_attribution', 'plot_checks', 'plot_curves', 'structure_pairs', 'true_response', 'scores_of',
-           'agreement_of_halves', 'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass',
-           'sign_flip_test', 'Comparison', 'pair_row', 'similarity_table', 'share_table', 'compare_attributions',
-           'plot_difference', 'patch_places', 'outside', 'patch_effects', 'find_shortcut', 'permutation_gap',
-           'looks_at']
+           'people_of', 'one_of', 'fitting', 'Target', 'linear_score', 'shuffled', 'project_table', 'own_table',
+           'with_column', 'changed_table', 'contrast', 'probe_direction', 'probe_logit', 'column_numbers', 'apart',
+           'concept', 'latent', 'principal_axis', 'other_image', 'Scored', 'Question', 'as_target', 'ask', 'gradient',
+           'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly',
+           'relative_gap', 'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images',
+           'layer_sizes', 'choose_layer', 'make_options', 'explain_images', 'smoothed', 'split_table', 'column_parts',
+           'hidden_path', 'column_path', 'table_weights', 'explain_columns', 'Attribution', 'attribute', 'tinted',
+           'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree',
+           'interaction', 'plot_interaction', 'rank_similarity', 'edge_maps', 'pooled', 'removal_scores',
+           'removal_curves', 'curve_gain', 'cascade', 'randomised', 'randomised_maps', 'peaks', 'pointing_game',
+           'enrichment', 'moved_pixels', 'true_region', 'judge', 'NoisyImages', 'check_method', 'check_attribution',
+           'plot_checks', 'plot_curves', 'structure_pairs', 'true_response', 'scores_of', 'agreement_of_halves',
+           'regional_relevance', 'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison',
+           'pair_row', 'similarity_table', 'share_table', 'compare_attributions', 'plot_difference', 'patch_places',
+           'outside', 'patch_effects', 'find_shortcut', 'permutation_gap', 'looks_at']
 
 # %% ../nbs/17_explain.ipynb #346eac25
 import contextlib
@@ -50,7 +49,7 @@ from .core import progress as show_progress
 from .encoders import ImageEncoder, TableEncoder, TableTransformer
 from .evaluate import Probe, fit_probe, interval_over
 from .phantom import causes_of
-from .pretrain import Model, read_rows
+from .pretrain import Model, read_rows, same_size
 from .views import to_float
 
 # %% ../nbs/17_explain.ipynb #9e4df422
@@ -155,16 +154,6 @@ def fitting(
     for name, mask in masks.items():
         if np.shape(mask) != wanted:
             raise CohortError(f"{name} has shape {np.shape(mask)}, the images ask for {wanted}: one mask an image, of its height and width")
-
-def same_size(
-    model:Any, # `Model`, `Predictor` or a module
-    images:Any, # (n, c, h, w)
-) -> None:
-    "Warn of images of another size than those that the model remembers to have learned from."
-    trained = model.config.get("image_size") if isinstance(model, Model) else None
-    if trained and tuple(trained) != tuple(images.shape[2:]):
-        text = " × ".join(map(str, trained))
-        warnings.warn(f"the model learned from images of {text} pixels, these have {' × '.join(map(str, images.shape[2:]))}: resize them", CohortWarning, stacklevel=3)
 
 # %% ../nbs/17_explain.ipynb #20b68df1
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ __all__ = ['OPTIMIZERS', 'TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Bat
            'make_batch', 'epoch_batches', 'train_step', 'update', 'note', 'check_finite', 'close_epoch', 'means',
            'Checkpoints', 'resume', 'write_history', 'Bar', 'lay_out', 'start', 'run', 'call', 'train', 'OnlineProbe',
            'on_step', 'on_epoch', 'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog',
-           'TensorBoardLog', 'Model', 'make_image', 'make_table', 'stream', 'image_source', 'table_source', 'embed',
-           'embed_table', 'project', 'save', 'load', 'Recipe', 'Method', 'method', 'Contrast', 'sample_rows',
+           'TensorBoardLog', 'Model', 'make_image', 'make_table', 'stream', 'same_size', 'image_source', 'table_source',
+           'embed', 'embed_table', 'project', 'save', 'load', 'Recipe', 'Method', 'method', 'Contrast', 'sample_rows',
            'two_views', 'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol', 'SlowCopy', 'image_and_table',
            'paired', 'clip', 'supcon', 'scarf', 'near', 'read_options', 'check_cohort', 'make_model', 'model_config',
            'in_words', 'channel_statistics', 'model_rows', 'pretrain', 'plot_history', 'anonymous_mb', 'PeakMemory',
@@ -828,6 +828,16 @@ def stream(self:Model,
     finally:
         self.train(training)
 
+def same_size(
+    model:Any, # `Model`; others remember no size
+    images:Any, # (n, c, h, w)
+) -> None:
+    "Warn of images of another size than those that the model learned from."
+    trained = model.config.get("image_size") if isinstance(model, Model) else None
+    if trained and list(trained) != list(images.shape[2:]):
+        text = " × ".join(map(str, trained))
+        warnings.warn(f"the model learned from images of {text} pixels, these have {' × '.join(map(str, images.shape[2:]))}: resize them", CohortWarning, stacklevel=3)
+
 def image_source(self:Model, cohort:Cohort) -> Source:
     "The cohort's images, if the model can read them."
     if self.image is None:
@@ -836,9 +846,7 @@ def image_source(self:Model, cohort:Cohort) -> Source:
         raise CohortError("this cohort has no images")
     if cohort.images.shape[1] != self.config["channels"]:
         raise CohortError(f"this model was pretrained on images of {self.config['channels']} channels; the cohort's have {cohort.images.shape[1]}")
-    size, trained = list(cohort.images.shape[2:]), self.config.get("image_size")
-    if trained and size != trained:
-        warnings.warn(f"this model learned from images of {trained[0]} × {trained[1]} pixels, the cohort's have {size[0]} × {size[1]}: resize them", CohortWarning, stacklevel=3)
+    same_size(self, cohort.images)
     return Source(images=cohort.images)
 
 def table_source(self:Model, cohort:Cohort) -> Source:
