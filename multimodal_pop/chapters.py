@@ -7,9 +7,9 @@ __all__ = ['LABEL_CHAPTERS', 'SPACE', 'SHOWN', 'TRIED', 'COLUMN_CHAPTERS', 'labe
            'worklist', 'measure_labels', 'plot_noise', 'noise_sentences', 'chapter_noise', 'review_curve',
            'plot_review', 'chapter_review', 'audit_tasks', 'chapter_bias', 'gap_sentence', 'measure_columns',
            'family_names', 'column_roles', 'search_sentences', 'gain_sentences', 'chapter_columns', 'measure_spaces',
-           'space_table', 'most_changed', 'plot_slopes', 'space_sentences', 'pick_people', 'explain_models',
-           'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'learned_pictures', 'chapter_learned',
-           'trial_sentences', 'chapter_trial']
+           'space_table', 'most_changed', 'space_sentences', 'pick_people', 'explain_models', 'save_explained',
+           'load_explained', 'overlay_rows', 'plot_overlays', 'learned_pictures', 'chapter_learned', 'trial_sentences',
+           'chapter_trial']
 
 # %% ../nbs/19_chapters.ipynb #7a5cb762
 import json
@@ -398,29 +398,6 @@ def most_changed(
     move = (wide.iloc[:, -1] - wide.iloc[:, 0]).sort_values()
     return list(dict.fromkeys([*move.index[: most // 2], *move.index[-(most // 2):]]))
 
-# %% ../nbs/19_chapters.ipynb #a39a8fff
-def plot_slopes(
-    seen:pd.DataFrame, # model, column, value, low, high
-    columns:Sequence[str], # which to draw
-    *,
-    ax:Axes|None=None, # axes to draw on
-) -> Axes: # the axes
-    "`plot_decodability` with names as far apart as this chart's own scale needs."
-    ax = plot_decodability(seen, columns=columns, ax=ax)
-    low, high = ax.get_ylim()
-    last = seen[seen.model == seen.model.iloc[-1]].set_index("column").value
-    wide = seen.pivot(index="column", columns="model", values="value")
-    move = (wide[seen.model.iloc[-1]] - wide[seen.model.iloc[0]])[list(columns)]
-    texts, least = sorted(ax.texts, key=lambda t: last[t.get_text()]), 0.05 * (high - low)
-    wanted = np.array([last[t.get_text()] for t in texts])
-    at = np.maximum.accumulate(wanted - least * np.arange(len(wanted))) + least * np.arange(len(wanted))
-    at = np.maximum(at - (at - wanted).max() / 2, low + least * np.arange(len(wanted)))  # half of the push goes down
-    for text, y in zip(texts, at):
-        text.set(y=y, color=COLORS["joint"] if move[text.get_text()] > 0 else COLORS["doubt"])
-    ax.set_ylim(low, max(high, at.max() + least))
-    ax.set_title(f"From {seen.model.iloc[0]} to {seen.model.iloc[-1]}: " + (f"{move.idxmax()} gains most" if move.max() > 0 else "nothing is read better"))
-    return ax
-
 # %% ../nbs/19_chapters.ipynb #c8dbf90b
 def space_sentences(
     made:Mapping[str, pd.DataFrame], # of `measure_spaces`
@@ -579,7 +556,7 @@ def chapter_learned(
     pair = ("chosen", "multimodal") if first == "all columns" else ("multimodal", "simclr")
     rows = study.compared[(study.compared.method == pair[0]) & (study.compared.baseline == pair[1]) & (study.compared.task == study.task) & (study.compared.labels == study.focus)]
     better = len(rows) and verdict(rows.low.iloc[0], rows.high.iloc[0]) == "helps"
-    slope = lambda part, names: draw(plot_slopes, made[part], names, alt=f"Lines from {first} to {last}: how well each is read from the image.",
+    slope = lambda part, names: draw(plot_decodability, made[part], columns=names, alt=f"Lines from {first} to {last}: how well each is read from the image.",
         caption=f"{'The columns that changed most' if part == 'columns' else 'The tasks'}: explained variance that a linear model reads from the embedding of test images, from {first} to {last}.")
     tasks = list(dict.fromkeys(made["tasks"].dropna(subset="value").column))
     parts = [[*([sentence(rows.iloc[0])] if len(rows) else []), *space_sentences(made)], slope("columns", most_changed(made["columns"])), *([slope("tasks", tasks[:12])] if tasks else []),

@@ -456,18 +456,18 @@ def plot_decodability(
     move = (value.iloc[:, -1] - value.iloc[:, 0]).sort_values()
     names = list(columns) if columns is not None else list(dict.fromkeys([*move.index[:4], *move.index[-4:]]))
     ax, place = new_ax(ax, figsize=(6.5, 4.2)), np.arange(value.shape[1])
+    color = {name: (colors or {}).get(name, COLORS["joint" if move[name] > 0 else "doubt"]) for name in names}
     for k, name in enumerate(names):
-        color = (colors or {}).get(name, COLORS["joint"] if move[name] > 0 else COLORS["doubt"])
         at = place + 0.02 * (k - len(names) / 2)
-        ax.vlines(at, wide["low"].loc[name], wide["high"].loc[name], color=color, lw=1, alpha=0.5)
-        ax.plot(at, value.loc[name], "o-", color=color, ms=4, lw=1.5)
+        ax.vlines(at, wide["low"].loc[name], wide["high"].loc[name], color=color[name], lw=1, alpha=0.5)
+        ax.plot(at, value.loc[name], "o-", color=color[name], ms=4, lw=1.5)
     line = 12 / (ax.get_window_extent().height / ax.figure.dpi * 72) * np.ptp(ax.get_ylim())  # 12 points of this axis, in its units
     heights = _spread([value.loc[name].iloc[-1] for name in names], line)
     ax.set_ylim(min(ax.get_ylim()[0], heights.min() - line / 2), max(ax.get_ylim()[1], heights.max() + line / 2))
     for name, y in zip(names, heights):
-        ax.text(place[-1] + 0.12, y, name, fontsize=9, va="center", color=(colors or {}).get(name, "black"))
+        ax.text(place[-1] + 0.12, y, name, fontsize=9, va="center", color=color[name])
     ax.set(xticks=place, xticklabels=value.columns, xlim=(-0.25, place[-1] + 0.9), ylabel="R² on people not seen, 95 % interval",
-           title=f"From {value.columns[0]} to {value.columns[-1]}: {move[names].idxmax()} gains most")
+           title=f"From {value.columns[0]} to {value.columns[-1]}: " + (f"{move[names].idxmax()} gains most" if move[names].max() > 0 else "nothing is read better"))
     ax.grid(False, axis="x")
     return ax
 
