@@ -416,6 +416,7 @@ def _reasons(rows:np.ndarray, strategy:str, review:Review, first:np.ndarray) -> 
         texts.append(("comes first; " if first[row] else "in random order; " if strategy == "random" else "") + "; ".join(parts))
     return texts
 
+# %% ../nbs/13_annotate.ipynb #62f0dbe0
 def rank_for_review(
     labels:np.ndarray, # given labels, (n,) ints from 0
     probs:np.ndarray, # out-of-sample probabilities, (n, k) or (n,) for two classes
@@ -542,6 +543,7 @@ def simulate_review(
     table.attrs["review"] = review
     return table
 
+# %% ../nbs/13_annotate.ipynb #1d82b74e
 def _tell(review:Review, labels:np.ndarray, truth:np.ndarray, combine:str) -> dict:
     "What has become of the labels, for all and for each group."
     right, wrong_before, doubt, row = labels == truth, review.given != truth, review.doubt, {}

@@ -176,6 +176,7 @@ def read_scored(
     subject = None if subject is None else np.asarray(subject)[keep]
     return Scored(y[keep], score[keep], (score >= limit)[keep].astype(float), frame[keep].reset_index(drop=True), subject, int((~keep).sum()))
 
+# %% ../nbs/14_bias.ipynb #2631fb85
 def _two_classes(y:Any, positive:Any=None) -> np.ndarray:
     "A label of two classes as 0, 1 and NaN; which of them is 1 is never guessed."
     task = read_tasks(y, y)[0]

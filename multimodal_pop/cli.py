@@ -84,6 +84,7 @@ def named_columns(
     "The columns that --columns names, beside the word search."
     return [name for name in words(args.columns) or () if name != "search"] or None
 
+# %% ../nbs/19_terminal.ipynb #524ee196
 def read_input(
     args:argparse.Namespace, # with the options of `add_input`
     cache:Path, # where decoded images are kept
@@ -444,6 +445,7 @@ def build_parser() -> Parser: # with all subcommands
         add(commands)
     return parser
 
+# %% ../nbs/19_terminal.ipynb #f2f60d5d
 @contextlib.contextmanager
 def plain_warnings(
     known:Sequence[str], # what the command can be told

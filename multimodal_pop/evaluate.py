@@ -718,6 +718,7 @@ def compare(
     few = getattr(pair["a"], "few", np.inf)
     return _difference(point, (drawn["a"] - drawn["b"]).dropna().to_numpy(), few, confidence)
 
+# %% ../nbs/09_evaluate.ipynb #fd4bb846
 def _as_numbers(values:Any, name:str) -> np.ndarray:
     "Floats. Raises `CohortError` for texts."
     try:

@@ -105,6 +105,7 @@ def _check(labels:Any, probs:Any, groups:Any=None) -> tuple[np.ndarray, np.ndarr
         raise CohortError(f"probs are not probabilities that sum to one in {row_list(bad)}")
     return values.astype(int), np.clip(probs, 0, 1), *_codes(groups, len(raw))
 
+# %% ../nbs/11_noise.ipynb #c7bab863
 def _codes(groups:Any, n:int) -> tuple[np.ndarray, list]:
     "Group codes and names; several columns are joined to one group."
     if groups is None:
@@ -160,6 +161,7 @@ def anchor_matrix(
     place = int(np.ceil(quantile * (len(probs) - 1)))
     return probs[np.argsort(probs, axis=0, kind="stable")[place]]
 
+# %% ../nbs/11_noise.ipynb #dc5fd4a1
 def plateau_matrix(
     labels:np.ndarray, # given labels, (n,)
     probs:np.ndarray, # out-of-sample probabilities, (n, k); only their order counts
@@ -437,6 +439,7 @@ def _read_audit(audited:Any, n:int, k:int) -> np.ndarray:
         raise CohortError("audited holds no label; leave it out to get bounds")
     return np.where(np.isnan(full), -1, full).astype(int)
 
+# %% ../nbs/11_noise.ipynb #0451a6d5
 def _pool(parts:list[_Part]) -> _Part:
     "Groups weighted by their size: the design's estimate for everybody."
     n = sum(p.n for p in parts)
@@ -624,6 +627,7 @@ def profile_likelihood(
         state = tuple(np.where(better, new, old) for new, old in zip(trial, state))
     return state[2][:, 0]
 
+# %% ../nbs/11_noise.ipynb #d6c51ada
 def error_rates() -> tuple[np.ndarray, np.ndarray, np.ndarray]: # P(given 1 | true 0), P(given 0 | true 1), log of their ratio, (m,) each
     "The grid of candidates for the two error rates."
     level, ratio = (a.ravel() for a in np.meshgrid(np.r_[0.01, 0.03, 0.06, 0.1:0.48:0.05], np.linspace(-2.8, 2.8, 15)))
@@ -677,6 +681,7 @@ def guess_matrices(
     apart = max(np.clip((modest - 0.9) / 0.07, 0, 1), np.clip((largest - 0.95) / 0.03, 0, 1) * sound)
     return apart * plateau + (1 - apart) * likely
 
+# %% ../nbs/11_noise.ipynb #f8acc805
 def clean_posterior(
     labels:np.ndarray, # given labels, (n,)
     views:np.ndarray, # out-of-sample probabilities, (views, n, k); NaN rows abstain
@@ -917,6 +922,7 @@ def adjusted_margin(
     level = probs - bar + bar.max()
     return normalised_margin(labels, level / level.sum(1, keepdims=True))
 
+# %% ../nbs/11_noise.ipynb #8aba7b35
 def training_margin(
     labels:np.ndarray, # given labels, (n,)
     logits:np.ndarray, # logged at every epoch, (epochs, n, k)
@@ -1025,6 +1031,7 @@ def find_issues(
     table = pd.DataFrame({"score": score, "p_error": expit(score), "given": given, "suggested": suggested, "reason": _reasons(given, suggested, voting)})
     return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
 
+# %% ../nbs/11_noise.ipynb #216e8baf
 def _check_independent(name:str|None, voting:Mapping, k:int, noise:NoiseEstimate|None) -> None:
     "Refuse a claim of independence that can't be used."
     if name is None:
@@ -1112,6 +1119,7 @@ def consensus(
     return pd.DataFrame({"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
                          **{f"p_{c}": soft[:, c] for c in range(k)}}, index=votes.index)
 
+# %% ../nbs/11_noise.ipynb #ea134854
 def _accuracy(own:np.ndarray, others:np.ndarray) -> tuple[float, float, float]:
     "Accuracy with 95 % limits, from one's answers (m, k) one-hot and the probabilities that the others' answers give (m, k)."
     m, k = own.shape

@@ -566,6 +566,7 @@ def _check_options(options:Mapping, deep:bool) -> None:
         if name not in known:
             raise TypeError(f"train_robust has no option {name!r} for {'a model' if deep else 'an embedding'}{near(name, known) or '; choose among ' + ', '.join(known)}")
 
+# %% ../nbs/12_robust.ipynb #6a2df899
 def _named_label(cohort:Any, name:str) -> np.ndarray:
     "A label of the cohort as numbers."
     if cohort is None or name not in cohort.labels:
