@@ -662,9 +662,9 @@ def _telling(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
     return ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
 
 # %% ../nbs/16_selection.ipynb #c2d0fb14
-def _supported(surrogate:Surrogate, seen:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
-    "Columns that tell something; where labels are too few to show a correlation of `least`, kin speak as well."
-    shown, blind = _telling(surrogate, seen, level), (_least_shown(surrogate, seen, level) > least).all()
+def _supported(surrogate:Surrogate, seen:np.ndarray, harmless:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
+    "Harmless columns that tell something; where labels are too few to show a correlation of `least`, all kin as well."
+    shown, blind = harmless & _telling(surrogate, seen, level), (_least_shown(surrogate, seen, level) > least).all()
     return shown | kinship(surrogate.m, level=level).keep[seen] if blind else shown
 
 def _served(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
@@ -683,8 +683,8 @@ def best_by_surrogate(m:Moments, *, k:int|None=None, level:float=0.01, seed:int=
     start = _served(surrogate, seen)
     inside = exchange(surrogate.mean, seen, start)
     found = contributions(surrogate, inside, seen, draws=draws, seed=seed)
-    harm = found.value / np.maximum(found.error, 1e-6)
-    keep[seen] = (harm.to_numpy() > -2.5) & _supported(surrogate, seen, level)
+    harmless = (found.value / np.maximum(found.error, 1e-6)).to_numpy() > -2.5
+    keep[seen] = _supported(surrogate, seen, harmless, level)
     score[seen] = found.value
     if k is not None and k < len(seen):
         inside = exchange(surrogate.mean, seen, np.isin(seen, seen[np.argsort(-told(surrogate.m, seen) ** 2 @ surrogate.weights)[:k]]), size=k, passes=2)
