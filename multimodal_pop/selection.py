@@ -662,10 +662,10 @@ def _telling(surrogate:Surrogate, seen:np.ndarray, level:float) -> np.ndarray:
     return ((np.abs(part) > bound) & (np.abs(whole) > bound) & (part * whole > 0)).any(1)
 
 # %% ../nbs/16_selection.ipynb #c2d0fb14
-def _supported(surrogate:Surrogate, seen:np.ndarray, harmless:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
-    "Harmless columns that tell something; where labels are too few to show a correlation of `least`, all kin as well."
-    shown, blind = harmless & _telling(surrogate, seen, level), (_least_shown(surrogate, seen, level) > least).all()
-    return shown | kinship(surrogate.m, level=level).keep[seen] if blind else shown
+def _supported(surrogate:Surrogate, seen:np.ndarray, harm:np.ndarray, level:float, least:float=0.1) -> np.ndarray:
+    "Columns that tell something and do not harm (standard errors below zero); where labels are too few to show a correlation of `least`, also kin not shown to harm."
+    shown, blind = (harm > -2.5) & _telling(surrogate, seen, level), (_least_shown(surrogate, seen, level) > least).all()
+    return shown | kinship(surrogate.m, level=level).keep[seen] & (harm > -stats.norm.isf(level / len(seen))) if blind else shown
 
 def _served(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
     "Where to begin: columns whose visible part tells something about the tasks."
@@ -683,8 +683,7 @@ def best_by_surrogate(m:Moments, *, k:int|None=None, level:float=0.01, seed:int=
     start = _served(surrogate, seen)
     inside = exchange(surrogate.mean, seen, start)
     found = contributions(surrogate, inside, seen, draws=draws, seed=seed)
-    harmless = (found.value / np.maximum(found.error, 1e-6)).to_numpy() > -2.5
-    keep[seen] = _supported(surrogate, seen, harmless, level)
+    keep[seen] = _supported(surrogate, seen, (found.value / np.maximum(found.error, 1e-6)).to_numpy(), level)
     score[seen] = found.value
     if k is not None and k < len(seen):
         inside = exchange(surrogate.mean, seen, np.isin(seen, seen[np.argsort(-told(surrogate.m, seen) ** 2 @ surrogate.weights)[:k]]), size=k, passes=2)
