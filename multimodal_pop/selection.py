@@ -666,7 +666,8 @@ def _supported(surrogate:Surrogate, seen:np.ndarray, harm:np.ndarray, level:floa
     "Columns that tell something and do not harm (standard errors below zero); where one task is known, or labels are too few to show a correlation of `least`, also kin not shown to harm."
     shown = (harm > -2.5) & _telling(surrogate, seen, level)
     few = (_least_shown(surrogate, seen, level) > least).all() or (surrogate.weights > 0).sum() == 1
-    return shown | kinship(surrogate.m, level=level).keep[seen] & (harm > -stats.norm.isf(level / len(seen))) if few else shown
+    kin = kinship(surrogate.m, level=level).keep[seen] & (harm > -stats.norm.isf(level / len(seen)))
+    return shown | kin if few else shown
 
 def _served(surrogate:Surrogate, seen:np.ndarray) -> np.ndarray:
     "Where to begin: columns whose visible part tells something about the tasks."
