@@ -26,6 +26,7 @@ from .annotate import rank_for_review
 from .bias import audit, gap_table, plot_audit, threshold_at
 from .cohort import Cohort, Schema
 from .core import COLORS, generator, new_ax, suppress_small, write_atomic
+from .criteria import STRATEGIES, task_numbers
 from .evaluate import cross_val_probs, fit_probe, interval_over
 from .explain import Attribution, attribute, check_attribution, plot_checks, plot_columns, plot_curves, plot_maps, probe_logit, rank_similarity
 from .information import column_report, plot_visibility_redundancy, visibility
@@ -33,7 +34,7 @@ from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues
 from .page import ARMS, Chapter, Figure, Table, draw, labels_name, plot_differences, readable, sentence, verdict, with_interval
 from .pretrain import Model
-from .selection import STRATEGIES, ColumnSelector, task_numbers
+from .selection import ColumnSelector
 
 # %% ../nbs/19_chapters.ipynb #077268d1
 def label_views(

@@ -45,6 +45,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .cohort import Cohort, CohortError, CohortWarning, TableTransform, identical_images
 from .core import (generator, pick_device, progress, provenance, read_json, suppress_small, write_atomic,
                                  write_json)
+from .criteria import task_numbers
 from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
 from .chapters import (COLUMN_CHAPTERS, LABEL_CHAPTERS, audit_tasks, column_roles, explain_models, load_explained,
                                      measure_columns, measure_labels, measure_spaces, pick_people, save_explained)
@@ -52,7 +53,7 @@ from .page import (ARMS, IMAGE_ONLY, PAIRS, Chapter, Figure, Finding, Table, arm
                                  lower, pair_name, picture_rows, plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures,
                                  readable, render, sentence, side_by_side, signed, table_html, verdict, with_interval)
 from .pretrain import Model, pretrain
-from .selection import SubsetSearch, plot_search, search_subsets, task_numbers
+from .selection import SubsetSearch, plot_search, search_subsets
 
 # %% ../nbs/19_study.ipynb #d32642c2
 SMALLEST = 5 # cases and non-cases that a metric needs

@@ -1,6 +1,6 @@
 """Check the shape of the project: `python nbs/_tools/check.py`.
 
-A module imports only from notebooks with a lower number, nothing is star-imported, a notebook stays
+A module imports only from notebooks that stand before its own in the sidebar, nothing is star-imported, a notebook stays
 below 300 kB, no stored output is a traceback that its cell did not ask for, and none names a temporary
 folder of the machine that ran it. With --readme it prints
 the README's Python lines instead, so that they can be run.
@@ -24,8 +24,9 @@ def exported(path):
 
 
 def chapters(folder):
-    """Map each exported module to the number of its notebook."""
-    return {module: int(path.name[:2]) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")) for module in exported(path)}
+    """Map each exported module to the place of its notebook in the sidebar, which tells the order of the story."""
+    told = re.findall(r"\d\d_\w+\.ipynb", (folder.parent / "_quarto.yml").read_text(encoding="utf-8"))
+    return {module: told.index(path.name) for path in folder.glob("[0-9][0-9]_*.ipynb") for module in exported(path)}
 
 
 def imports(tree):
