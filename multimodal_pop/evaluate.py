@@ -1166,7 +1166,7 @@ class Predictor:
     ) -> np.ndarray: # (n, outputs) float32
         "What the network gives, in evaluation mode."
         import torch
-        from multimodal_pop.pretrain import read_rows
+        from multimodal_pop.loop import read_rows
         from multimodal_pop.views import to_float
         x = inputs.images if hasattr(inputs, "images") else np.asarray(inputs)
         if x is None:
@@ -1286,7 +1286,7 @@ def supervised(
 def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Predictor:
     "The path of both: draw labels, build, train, hand over."
     from multimodal_pop.encoders import Frozen
-    from multimodal_pop.pretrain import train
+    from multimodal_pop.loop import train
     from multimodal_pop.views import ImageViews
     names = [target] if isinstance(target, str) else list(target)
     rows = labelled_rows(cohort, names, labels, seed=seed)

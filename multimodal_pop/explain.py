@@ -49,7 +49,8 @@ from .core import progress as show_progress
 from .encoders import ImageEncoder, TableEncoder, TableTransformer
 from .evaluate import Probe, fit_probe, interval_over
 from .phantom import causes_of
-from .pretrain import Model, read_rows, same_size
+from .loop import read_rows
+from .pretrain import Model, same_size
 from .views import to_float
 
 # %% ../nbs/17_explain.ipynb #9e4df422

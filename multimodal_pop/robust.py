@@ -32,7 +32,8 @@ from .evaluate import (IMAGE_OPTIONS, Predictor, Target, _network, auc, check_em
                                      interval_over)
 from .losses import _both_ways, _check_pair, full_precision, similarity
 from .noise import NoiseEstimate, _codes, _read_audit, centred_log, estimate_noise, fit_pool, training_margin
-from .pretrain import Source, image_and_table, method, near, train
+from .loop import Source, train
+from .pretrain import image_and_table, method, near
 from .views import ImageViews
 
 # %% ../nbs/12_robust.ipynb #da72376a

@@ -664,7 +664,8 @@ def learn_gates(
 ) -> Gates: # .open, .columns, .path, .model
     "Contrastive pretraining in which every column has a gate that costs (Yamada, Lindenbaum, Negahban & Kluger 2020)."
     import torch
-    from multimodal_pop.pretrain import check_cohort, make_model, model_rows, read_options, train
+    from multimodal_pop.loop import train
+    from multimodal_pop.pretrain import check_cohort, make_model, model_rows, read_options
     recipe, settings = read_options(method="clip", **options)
     model = make_model(cohort, recipe, check_cohort(cohort, recipe, columns), seed)
     source = model_rows(model, cohort)
