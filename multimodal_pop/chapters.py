@@ -23,12 +23,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from .annotate import rank_for_review
+from .attribution import Attribution, attribute, plot_columns, plot_maps, probe_logit
 from .bias import audit, gap_table, plot_audit, threshold_at
 from .cohort import Cohort, Schema
 from .core import COLORS, generator, new_ax, suppress_small, write_atomic
 from .criteria import STRATEGIES, task_numbers
 from .evaluate import cross_val_probs, fit_probe, interval_over
-from .explain import Attribution, attribute, check_attribution, plot_checks, plot_columns, plot_curves, plot_maps, probe_logit, rank_similarity
+from .explain import check_attribution, plot_checks, plot_curves, rank_similarity
 from .information import column_report, plot_visibility_redundancy, visibility
 from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues

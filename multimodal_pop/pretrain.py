@@ -37,10 +37,9 @@ from .core import COLORS, generator, new_ax, provenance, read_json, seeded, writ
 from .encoders import ProjectionHead, TableEncoder, TableTransformer, image_encoder, load_weights
 from .losses import (Temperature, alignment, barlow_twins_loss, clip_loss, false_negative_clip_loss, gather_rows,
                                    negative_cosine, nt_xent_loss, supcon_clip_loss, vicreg_loss)
-from .loop import (Batch, call, Checkpoints, ColumnLog, encode_on_disk, LARS, learning_rate_factor,
-                                  make_batch, make_optimizer, OnlineProbe, probe_score,
-                                  read_ahead, read_rows, ridge_r2, Source, start,
-                                  TensorBoardLog, train, TrainState, Validation)
+from .loop import (Batch, call, Checkpoints, ColumnLog, encode_on_disk, LARS, learning_rate_factor, make_batch,
+                                 make_optimizer, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start, TensorBoardLog,
+                                 train, TrainState, Validation)
 from .views import ImageViews, corrupt_columns, to_float
 
 # %% ../nbs/08_pretrain.ipynb #d3df8950

@@ -30,12 +30,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .cohort import Cohort, CohortError, Column, Schema, row_list, same_rows
 from .core import COLORS, generator, new_ax, progress, seeded, stream_key, write_atomic
-from .criteria import (  # all of it: one door to the room
-    align, Aligned, best_by_surrogate, centrality, chance_of_share, Choice, cmim, column_clusters, contributions, Criteria,
-    exchange, expected_auc, expected_r2, family_tasks, greedy, jmi, kinship, knockoffs, lasso, lasso_entry, Moments,
-    most_informative, most_visible, mrmr, pair_information, recovery, representatives, shared_information,
-    stability_selection, stand_in_embedding, standardise, STRATEGIES, strategy, Surrogate, take_all, take_expert, take_none,
-    take_random, task_affinity, task_numbers, told, whiten, without_tasks)
+from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_share, Choice, cmim, column_clusters,
+                                     contributions, Criteria, exchange, expected_auc, expected_r2, family_tasks, greedy, jmi, kinship,
+                                     knockoffs, lasso, lasso_entry, Moments, most_informative, most_visible, mrmr, pair_information,
+                                     recovery, representatives, shared_information, stability_selection, stand_in_embedding, standardise,
+                                     STRATEGIES, strategy, Surrogate, take_all, take_expert, take_none, take_random, task_affinity,
+                                     task_numbers, told, whiten, without_tasks)
 from .evaluate import few_labels, holm, interval_over
 
 # %% ../nbs/16_selection.ipynb #24e2e056
