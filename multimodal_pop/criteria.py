@@ -27,7 +27,7 @@ from sklearn.linear_model import MultiTaskLasso
 from .cohort import Cohort, CohortError, CohortWarning, Schema
 from .core import generator
 from .evaluate import check_embedding
-from .information import design, gram_matrix
+from .dependence import design, gram_matrix
 
 # %% ../nbs/16_criteria.ipynb #8bfbfe09
 def stand_in_embedding(

@@ -23,7 +23,8 @@ from sklearn.isotonic import isotonic_regression
 from .cohort import CohortError, Schema, row_chunks
 from .core import COLORS, generator, new_ax
 from .evaluate import Metric, check_embedding, holm, intervals
-from .information import Ridge, design, read_out, visibility
+from .dependence import design
+from .information import Ridge, read_out, visibility
 
 # %% ../nbs/18_latent.ipynb #4e5fdd0f
 def unit_rows(
