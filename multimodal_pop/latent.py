@@ -22,9 +22,11 @@ from sklearn.isotonic import isotonic_regression
 
 from .cohort import CohortError, Schema, row_chunks
 from .core import COLORS, generator, new_ax
-from .evaluate import Metric, check_embedding, holm, intervals
+from .criteria import task_numbers
 from .dependence import design
+from .evaluate import check_embedding
 from .information import Ridge, read_out, visibility
+from .metrics import Metric, holm, intervals
 
 # %% ../nbs/18_latent.ipynb #4e5fdd0f
 def unit_rows(
@@ -94,7 +96,7 @@ class Pairwise:
     strangers: np.ndarray # (n,) how many other people there are
     crowd_image: np.ndarray # (n,) mean of exp(−2 · squared distance) to other images
     crowd_table: np.ndarray # (n,) the same for tables
-    overlap: np.ndarray # (n,) share of the k nearest images that are also among the k nearest tables
+    overlap: np.ndarray # (n,) share of the k nearest strangers by image that are also among the k nearest by table
 
     def hits(self,
         k:int, # how many answers are looked at
@@ -123,7 +125,8 @@ def pairwise(
 ) -> Pairwise: # the other rows of the same person are never strangers
     "Compare everybody with everybody, a block of rows at a time: memory grows with n, not with its square."
     n, who = len(u), np.arange(len(u)) if who is None else who
-    found = [_pairwise_rows(u, v, who, rows, min(neighbours, n - 1), seed) for rows in row_chunks(n, max(1, block // n))]
+    k = min(neighbours, n - int(np.bincount(who).max()))  # nobody has more strangers to be near to
+    found = [_pairwise_rows(u, v, who, rows, k, seed) for rows in row_chunks(n, max(1, block // n))]
     return Pairwise(*(np.concatenate(part) for part in zip(*found)))
 
 def _pairwise_rows(u:np.ndarray, v:np.ndarray|None, who:np.ndarray, rows:slice, k:int, seed:int) -> tuple:
@@ -138,9 +141,8 @@ def _pairwise_rows(u:np.ndarray, v:np.ndarray|None, who:np.ndarray, rows:slice, 
     crowd[1] = _crowd(table, stranger, count)
     own = np.einsum("nd,nd->n", u[rows], v[rows])
     nearer, tied = zip(*(_ranks(asks[rows] @ answers.T, own, stranger) for asks, answers in ((u, v), (v, u))))
-    near = [_nearest(s, rows, k, generator(seed, "ties", way)) for way, s in enumerate((image, table))]
-    both = near[0] & near[1]
-    return *nearer, *tied, count, *crowd, both.sum(1) / max(k, 1)
+    near = [_nearest(s, stranger, k, generator(seed, "ties", way)) for way, s in enumerate((image, table))]
+    return *nearer, *tied, count, *crowd, (near[0] & near[1]).sum(1) / k if k > 0 else nothing
 
 # %% ../nbs/18_latent.ipynb #6bc6e5e6
 def _crowd(cosine:np.ndarray, stranger:np.ndarray, count:np.ndarray) -> np.ndarray:
@@ -152,10 +154,9 @@ def _ranks(cosine:np.ndarray, own:np.ndarray, stranger:np.ndarray) -> tuple[np.n
     apart = np.where(stranger, cosine - own[:, None], -np.inf)
     return (apart > 1e-12).sum(1), (np.abs(apart) <= 1e-12).sum(1)
 
-def _nearest(cosine:np.ndarray, rows:slice, k:int, rng:np.random.Generator) -> np.ndarray:
-    "Mask of the k nearest others; equals are taken in a random order of their own."
-    near = cosine + 1e-9 * rng.random(cosine.shape[1])
-    near[np.arange(len(near)), np.arange(rows.start, rows.stop)] = -np.inf
+def _nearest(cosine:np.ndarray, stranger:np.ndarray, k:int, rng:np.random.Generator) -> np.ndarray:
+    "Mask of the k nearest strangers; equals are taken in a random order of their own."
+    near = np.where(stranger, cosine + 1e-9 * rng.random(cosine.shape[1]), -np.inf)
     mask = np.zeros(near.shape, bool)
     np.put_along_axis(mask, np.argpartition(-near, k - 1, axis=1)[:, :k], True, axis=1)
     return mask
@@ -325,15 +326,17 @@ def task_directions(
     labels:pd.DataFrame, # (n, tasks) numbers, NaN = unknown
     *,
     schema:Schema|None=None, # what the columns hold; None: inferred
+    subject:Sequence|None=None, # who each row belongs to, (n,): nobody is predicted from another row of the same person
     folds:int=5, # of the cross-fitting
     seed:int=0, # of the folds
-) -> pd.DataFrame: # (n, tasks), each row predicted without itself
+) -> pd.DataFrame: # (n, tasks), each row predicted without its person
     "What the whole table says about each task: the combination of columns that predicts it."
     d, y = design(table, schema=schema), labels.to_numpy(float)
-    _check_rows(len(table), np.arange(len(table)), labels=labels)
+    who = np.arange(len(table)) if subject is None else pd.factorize(np.asarray(subject))[0]
+    _check_rows(len(table), who, labels=labels)
     known = np.isfinite(y)
     centre = np.nanmean(y, axis=0)
-    fold = generator(seed, "folds").permutation(len(y)) % folds
+    fold = generator(seed, "folds").permutation(who.max() + 1)[who] % folds
     guess = read_out(d.matrix.astype(float), np.where(known, y - centre, 0).astype(np.float32), known, fold)
     return pd.DataFrame(guess, table.index, labels.columns)
 
@@ -395,14 +398,14 @@ def compare_spaces(
     seed:int=0, # of draws, folds, bootstrap
 ) -> pd.DataFrame: # one row a model: its properties, and its gains; .attrs["details"]: `Details`
     "Put the spaces of many models side by side, on the same people. Raises `CohortError`."
-    table, labels = getattr(cohort, "table", cohort), getattr(cohort, "labels", None) if labels is None else labels
-    targets = _mediators(table, labels, seed)
+    table, numbers, about = _people(cohort, labels)
+    targets = _mediators(table, numbers, about, seed)
     rows, long, told, kept = {}, {}, {}, {}
     for name, model in models.items():
         space = read_space(model, cohort)
-        long[name] = describe_space(space.image, space.table, most=most, seed=seed)
-        told[name] = visibility(table, space.embedding, seed=seed)
-        rows[name] = long[name].set_index("property").value.to_dict() | _summaries(space, told[name], targets, seed)
+        long[name] = describe_space(space.image, space.table, subject=about["subject"], most=most, seed=seed)
+        told[name] = visibility(table, space.embedding, **about, seed=seed)
+        rows[name] = long[name].set_index("property").value.to_dict() | _summaries(space, told[name], targets, about["subject"], seed)
         kept[name] = space.embedding.astype(np.float32) if similarity else None
     made = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     matrices = {measure: similarity_matrix(kept, measure=measure) for measure in ("cka", "procrustes")} if similarity else {}
@@ -411,14 +414,25 @@ def compare_spaces(
     return _join_gains(made, gains, details, seed)
 
 # %% ../nbs/18_latent.ipynb #e574d842
-def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, seed:int) -> dict[str, pd.DataFrame]:
+def _people(cohort:Any, labels:pd.DataFrame|None) -> tuple[pd.DataFrame, pd.DataFrame|None, dict]:
+    "Table, tasks as numbers (a class each its own), and what is known of columns and persons."
+    table = getattr(cohort, "table", cohort)
+    if not isinstance(table, pd.DataFrame) or not table.shape[1]:
+        raise CohortError("these people have no table: nothing can be said of columns; describe_space compares images and tables without one")
+    if labels is None and getattr(cohort, "labels", None) is not None:
+        numbers = task_numbers(cohort.labels, cohort.tasks, cohort.classes)
+    else:
+        numbers = None if labels is None else task_numbers(labels, getattr(cohort, "tasks", None))
+    return table, numbers, {"schema": getattr(cohort, "schema", None), "subject": getattr(cohort, "subject", None)}
+
+def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, about:dict, seed:int) -> dict[str, pd.DataFrame]:
     "What the table says of the tasks, and what else it says."
     if labels is None or labels.shape[1] == 0:
         return {}
-    towards = task_directions(table, labels, seed=seed)
-    return {"decodability_tasks": towards, "decodability_rest": beside_tasks(table, towards)}
+    towards = task_directions(table, labels, **about, seed=seed)
+    return {"decodability_tasks": towards, "decodability_rest": beside_tasks(table, towards, schema=about["schema"])}
 
-def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], seed:int) -> dict[str, float]:
+def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], subject:Sequence|None, seed:int) -> dict[str, float]:
     "Decodability in few numbers; below 0 counts as 0: it is not seen."
     seen = told.value.clip(lower=0)
     made = {"decodability_mean": seen.mean()}
@@ -427,7 +441,7 @@ def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], 
     if space.taught:
         inside = seen.index.isin(space.taught)
         made |= {"decodability_taught": seen[inside].mean(), "decodability_untaught": seen[~inside].mean()}
-    return made | {name: visibility(frame, space.embedding, seed=seed).value.clip(lower=0).mean() for name, frame in targets.items()}
+    return made | {name: visibility(frame, space.embedding, subject=subject, seed=seed).value.clip(lower=0).mean() for name, frame in targets.items()}
 
 def _join_gains(made:pd.DataFrame, gains:pd.Series|pd.DataFrame|None, details:Details, seed:int) -> pd.DataFrame:
     "Add gains and, with enough models, what explains their mean."
