@@ -10,9 +10,9 @@ __all__ = ['METHODS', 'Unit', 'image_space', 'held_still', 'images_of', 'read_im
            'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly', 'relative_gap',
            'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes',
            'choose_layer', 'make_options', 'explain_images', 'smoothed', 'split_table', 'column_parts', 'hidden_path',
-           'column_path', 'table_weights', 'explain_columns', 'Attribution', 'attribute', 'tinted', 'plot_maps',
-           'plot_columns', 'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction',
-           'plot_interaction']
+           'column_path', 'table_weights', 'average_parts', 'column_explainer', 'explain_columns', 'Attribution',
+           'attribute', 'tinted', 'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction', 'grid_regions',
+           'agree', 'interaction', 'plot_interaction']
 
 # %% ../nbs/17_attribution.ipynb #9a81343b
 import contextlib
@@ -56,7 +56,9 @@ def image_space(
     model:Any, # `Model`, `Predictor`, or any module that takes images
     space:str="embedding", # "embedding": what the network returns; "shared": the space in which images and tables are compared
 ) -> nn.Module: # images (b, c, h, w) in [0, 1] -> (b, d)
-    "The part of a model that turns images into vectors."
+    "The part of a model that turns images into vectors. Raises `CohortError` for a space that is not there."
+    if space not in ("embedding", "shared"):
+        raise CohortError(f"space {space!r} is not known; choose 'embedding' or 'shared'")
     if isinstance(model, Model):
         if model.image is None:
             raise CohortError("this model has no image encoder: it was pretrained on the table alone")
@@ -155,7 +157,7 @@ class Target:
     space:str # "embedding" or "shared"
     weigh:Callable # (model, cohort, shuffle) -> weights (n, d) or (d,), constant; shuffle: None, or the seed of a question without meaning
     table:str="direction" # what the table is compared with: "image" (its own), or "direction" (the weights)
-    change:Callable|None=None # cohort -> cohort, whose table is asked about; None = as it is
+    tables:tuple[tuple[int, Callable|None], ...]=((1, None),) # sign, and cohort -> cohort whose table is asked about; None = as it is
 
 def linear_score(
     z:Tensor, # (b, d)
@@ -213,7 +215,8 @@ def changed_table(
         weights = project_table(model, with_column(cohort, column, value))
         return shuffled(weights - (project_table(model, cohort) if minus_own else 0), shuffle), 0.0
     name = f"{'gain in ' if minus_own else ''}similarity if {column} = {'missing' if value is None else value if np.isscalar(value) else '…'}"
-    return Target(name, "shared", weigh, "image", lambda cohort: with_column(cohort, column, value))
+    changed = (1, lambda cohort: with_column(cohort, column, value))
+    return Target(name, "shared", weigh, "image", (changed, (-1, None)) if minus_own else (changed,))
 
 def contrast(
     column:str, # which column is changed
@@ -224,7 +227,8 @@ def contrast(
     def weigh(model, cohort, shuffle):
         there, here = (project_table(model, with_column(cohort, column, value)) for value in (low, high))
         return shuffled(here - there, shuffle), 0.0
-    return Target(f"{column}: {high} rather than {low}", "shared", weigh, "image", lambda cohort: with_column(cohort, column, high))
+    here, there = (lambda cohort, value=value: with_column(cohort, column, value) for value in (high, low))
+    return Target(f"{column}: {high} rather than {low}", "shared", weigh, "image", ((1, here), (-1, there)))
 
 # %% ../nbs/17_attribution.ipynb #e08f4b05
 def probe_direction(
@@ -256,8 +260,10 @@ def column_numbers(
     table = cohort.table if column in people_of(cohort).columns else cohort.labels
     if table is None or column not in table:
         raise CohortError(f"neither the table nor the labels have a column {column!r}")
-    values = table[column]
+    values = table[column].astype(object) if table[column].dtype == "category" else table[column]
     kind = cohort.schema[column].kind if column in cohort.columns else cohort.tasks[column]
+    names = () if column in cohort.columns else list(cohort.classes.get(column, ()))
+    level = names.index(level) if level in names else level
     if kind in ("continuous", "ordinal") and level is None and pd.api.types.is_numeric_dtype(values):
         y = values.to_numpy(float)
         return (y - np.nanmean(y)) / max(np.nanstd(y), 1e-12), "continuous"
@@ -327,7 +333,12 @@ def other_image(
 ) -> Target:
     "Cosine of each image and another image, explained in the first; swap the two to explain the second."
     def weigh(model, cohort, shuffle):
-        others = partner if isinstance(partner, Cohort) else images_of(cohort)[np.asarray(partner)]
+        n, rows = len(images_of(cohort)), None if isinstance(partner, Cohort) else np.asarray(partner)
+        if rows is not None and not (rows.ndim == 1 and rows.dtype.kind in "iu" and (rows < n).all() and (rows >= -n).all()):
+            raise CohortError(f"partner must hold one row number for each of the {n} images, from 0 to {n - 1}, or be a cohort of {n}")
+        others = images_of(partner) if rows is None else images_of(cohort)[rows]
+        if len(others) != n:
+            raise CohortError(f"there are {len(others)} partners for {n} images: one each is needed")
         return shuffled(vectors(image_space(model, "shared"), others), shuffle), 0.0
     return Target("similarity to another image", "shared", weigh)
 
@@ -493,9 +504,10 @@ def gradient_shap(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tenso
     "Integrated gradients from images of other people, one random point on each way (Erion et al. 2021)."
     b, device = len(x), x.device
     total, wanted = torch.zeros_like(x), torch.zeros(b, device=device)
+    who, where = o.dice("donor", o.samples), o.dice("place", o.samples)
     for k in range(o.samples):
-        start = o.donors[torch.randint(len(o.donors), (b,), generator=o.draws)].to(device)
-        at = ((k + torch.rand(b, generator=o.draws)) / o.samples).to(device)[:, None, None, None]
+        start = o.donors[(who[:, k] * len(o.donors)).long()].to(device)
+        at = ((k + where[:, k]) / o.samples).to(device)[:, None, None, None]
         total += (x - start) * gradient(scored, start + at * (x - start), extra)[0] / o.samples
         with torch.no_grad():
             wanted += (scored(x, *extra) - scored(start, *extra)) / o.samples
@@ -517,8 +529,13 @@ class Options:
     batch_size:int=32 # images at a time
     donors:Tensor|None=None # images of other people, (k, c, h, w)
     mean:Tensor|None=None # mean image, (c, h, w)
-    draws:torch.Generator|None=None # of everything random
+    seed:int=0 # of everything random
     rows:np.ndarray|None=None # which images are being explained
+    copy:int=0 # which noisy copy of them
+
+    def dice(self, what:str, size:int, normal:bool=False) -> Tensor: # (b, size); the same for a row in whatever company it comes
+        each = [torch_generator(self.seed, "attribute", what, self.copy, int(row)) for row in self.rows]
+        return torch.stack([(torch.randn if normal else torch.rand)(size, generator=g) for g in each])
 
     def layer_of(self, scored:nn.Module) -> nn.Module: # where Grad-CAM looks
         return scored.get_submodule(self.layer) if isinstance(self.layer, str) else self.layer
@@ -593,19 +610,26 @@ def make_options(
     "Check a method's options and fill in what it needs. Raises `CohortError` for names that are not known."
     if method not in METHODS:
         raise CohortError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}")
-    public = [name for name in Options.__dataclass_fields__ if name not in ("donors", "mean", "draws", "rows")]
+    public = [name for name in Options.__dataclass_fields__ if name not in ("donors", "mean", "seed", "rows", "copy")]
     if wrong := [name for name in given if name not in public]:
         raise CohortError(f"{wrong[0]!r} is not an option; choose among {', '.join(public)}")
     for name in ("steps", "most", "samples", "window", "stride", "batch_size"):
         if (value := given.get(name)) is not None and not (isinstance(value, (int, np.integer)) and value >= 1):
             raise CohortError(f"{name}={value!r}: a whole number of at least 1 is needed")
-    o, n = Options(**given, draws=torch_generator(seed, "attribute", method)), len(question.images)
+    o, n, names = Options(**given, seed=seed), len(question.images), [name for name, _ in question.scored.named_modules()]
     if "gradcam" in method and o.layer is None:
         o.layer = choose_layer(question)
     elif isinstance(o.layer, str):
-        o.layer = next((name for name, _ in question.scored.named_modules() if name == o.layer or name.endswith("." + o.layer)), o.layer)
-    some = np.sort(generator(seed, "donors").permutation(n)[:256])
+        found = [name for name in names if name == o.layer or name.endswith("." + o.layer)]
+        if not found:
+            raise CohortError(f"the network has no module {o.layer!r}; its last ones are {', '.join(names[-5:])}")
+        o.layer = found[0]
+    if "guided" in method and not any(isinstance(m, nn.ReLU) for m in question.scored.modules()):
+        warnings.warn("this network has no nn.ReLU module that could be guided (a function or another activation can't): its guided gradient is the plain one", CohortWarning, stacklevel=3)
     if method == "gradient_shap" or (isinstance(o.baseline, str) and o.baseline == "mean"):
+        if n < 2:
+            raise CohortError(f"{method if method == 'gradient_shap' else 'baseline=' + repr(o.baseline)} compares an image with those of other people: give at least two")
+        some = np.sort(generator(seed, "donors").permutation(n)[:256])
         o.donors = read_images(question.images, some)
         o.mean = o.donors.mean(0)
     return o
@@ -616,17 +640,19 @@ def explain_images(
     *,
     method:str="guided_gradcam", # a name of `METHODS`
     smooth:int=0, # noisy copies whose maps are averaged; 0 = the image itself
+    rows:Sequence[int]|None=None, # which are explained; None = all. Donors and mean images are those of everybody
     seed:int=0, # of everything random
     progress:bool=False, # show a bar
     **given:Any, # see `Options`
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # maps (n, h, w), error (n,), score (n,)
     "Maps of one method, a batch at a time; channels are added up."
     with held_still(question.scored):
-        o, n = make_options(question, method, seed, given), len(question.images)
+        o, rows = make_options(question, method, seed, given), np.arange(len(question.images)) if rows is None else np.asarray(rows)
+        n = len(rows)
         maps = np.empty((n, *question.images.shape[2:]), np.float32)
         error, score = np.full(n, np.nan), np.empty(n, np.float32)
         for part in show_progress(list(row_chunks(n, o.batch_size)), method, show=progress):
-            o.rows = np.arange(part.start, part.stop)
+            o.rows = rows[part]
             x, extra = question.part(o.rows)
             found, gap = smoothed(METHODS[method], question.scored, x, extra, o, smooth)
             maps[part] = found.sum(1).cpu().numpy()
@@ -641,7 +667,10 @@ def smoothed(method:Callable, scored:nn.Module, x:Tensor, extra:tuple, o:Options
     if not copies:
         return method(scored, x, extra, o)
     reach = o.noise * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
-    found = [method(scored, x + reach * torch.randn(x.shape, generator=o.draws).to(x.device), extra, o) for _ in range(copies)]
+    found = []
+    for o.copy in range(copies):
+        noise = o.dice("noise", x[0].numel(), normal=True).reshape(x.shape).to(x.device)
+        found.append(method(scored, x + reach * noise, extra, o))
     maps, errors = zip(*found)
     return sum(maps) / copies, None if errors[0] is None else sum(errors) / copies
 
@@ -682,22 +711,22 @@ def hidden_path(
 # %% ../nbs/17_attribution.ipynb #c7e36049
 def column_path(
     model:Model, # with a table encoder
-    codes:Tensor, # encoded table, (b, p)
+    tables:Sequence[tuple[int, Tensor]], # sign and encoded table, (b, p), of each similarity in the score
     weights:Tensor, # what its place in the shared space is multiplied by, (b, dim)
     centre:Tensor, # mean of `column_parts` over people, (p, hidden)
     *,
-    tolerance:float=0.01, # relative error above which the points on the path are quadrupled, from 32 to 2,048
+    tolerance:float=0.01, # relative error above which the points on the path are quadrupled, from 32 to 8,192
 ) -> tuple[Tensor, Tensor]: # (b, p) attributions; relative error (b,)
     "Integrated gradients from the average participant to this one, in the embedded table: one number a column."
     embed, rest = split_table(model.table)
     score = lambda hidden: (F.normalize(model.table_head(rest(hidden)), dim=1) * weights).sum(1)
     with torch.no_grad():
-        parts, end = column_parts(model.table, codes) - centre, embed(codes)
-        start = end - (parts.sum(1) if end.ndim == 2 else F.pad(parts, (0, 0, 1, 0)))
-        wanted = score(end) - score(start)
-    for steps in (32, 128, 512, 2048):
-        mean = hidden_path(score, start, end, steps)
-        found = (parts * (mean[:, None] if mean.ndim == 2 else mean[:, 1:])).sum(-1)
+        ends = [(sign, column_parts(model.table, codes) - centre, embed(codes)) for sign, codes in tables]
+        ways = [(sign, parts, end - (parts.sum(1) if end.ndim == 2 else F.pad(parts, (0, 0, 1, 0))), end) for sign, parts, end in ends]
+        wanted = sum(sign * (score(end) - score(start)) for sign, _, start, end in ways)
+    for steps in (32, 128, 512, 2048, 8192):
+        means = [hidden_path(score, start, end, steps) for _, _, start, end in ways]
+        found = sum(sign * (parts * (mean[:, None] if mean.ndim == 2 else mean[:, 1:])).sum(-1) for (sign, parts, _, _), mean in zip(ways, means))
         error = relative_gap(found.sum(1), wanted, found.abs().sum(1))
         if (error <= tolerance).all():
             break
@@ -721,6 +750,41 @@ def table_weights(
     left = score - probe.predict(z)
     return np.broadcast_to(probe_direction(probe)[0], z.shape), float(1 - left.var() / max(score.var(), 1e-12))
 
+def average_parts(
+    model:Model, # with a table encoder
+    source:Any, # of its `table_source`
+    *,
+    most:int=2000, # people at most; of more, every so many
+) -> Tensor: # (p, hidden)
+    "What each column adds to the embedded table of the average participant."
+    rows = np.arange(0, len(source), -(-len(source) // most))
+    with torch.no_grad():
+        parts = [column_parts(model.table, source.fetch(rows[part])[1].to(model.device)).sum(0) for part in row_chunks(len(rows), 64)]
+    return sum(parts) / len(rows)
+
+def column_explainer(
+    model:Any, # anything; columns are explained for a `Model` with a table
+    cohort:Any, # n participants
+    target:Any, # see `as_target`
+    question:Question, # the same, put to the images
+) -> Callable: # row numbers (b,) -> columns (b, p), error (b,); no columns where the target has no table side
+    "What everybody has in common is computed once; then the columns of anyone can be asked for."
+    target = as_target(target, model)
+    if not (isinstance(model, Model) and isinstance(target, Target) and isinstance(cohort, Cohort)) or model.table is None or split_table(model.table) is None:
+        return lambda rows: (pd.DataFrame(index=range(len(rows))), np.full(len(rows), np.nan))
+    weights, shown = table_weights(model, cohort, target, question)
+    sides = [(sign, model.table_source(change(cohort) if change else cohort)) for sign, change in target.tables]
+    with held_still(model):
+        centre = average_parts(model, model.table_source(cohort))
+    def explain(rows:np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+        with held_still(model):
+            place = torch.from_numpy(weights[rows]).to(model.device)
+            found, error = column_path(model, [(sign, source.fetch(rows)[1].to(model.device)) for sign, source in sides], place, centre)
+        columns = pd.DataFrame(found.cpu().numpy(), columns=[*model.columns, "label"][:found.shape[1]])
+        columns.attrs["shown"] = shown
+        return columns, error.cpu().numpy().astype(float)
+    return explain
+
 def explain_columns(
     model:Any, # anything; columns are explained for a `Model` with a table
     cohort:Any, # n participants
@@ -730,22 +794,11 @@ def explain_columns(
     batch_size:int=64, # participants at a time
 ) -> tuple[pd.DataFrame, np.ndarray]: # (n, p), error (n,); no columns where the target has no table side
     "How much each column of the table moves the same score, compared with the average participant."
-    target, n = as_target(target, model), len(question.images)
-    nothing = pd.DataFrame(index=range(n)), np.full(n, np.nan)
-    if not (isinstance(model, Model) and isinstance(target, Target) and isinstance(cohort, Cohort)) or model.table is None or split_table(model.table) is None:
-        return nothing
-    weights, shown = table_weights(model, cohort, target, question)
-    source, found = model.table_source(target.change(cohort) if target.change else cohort), []
-    with held_still(model):
-        codes = [source.fetch(np.arange(part.start, part.stop))[1].to(model.device) for part in row_chunks(n, batch_size)]
-        with torch.no_grad():
-            centre = sum(column_parts(model.table, c).sum(0) for c in codes) / n
-        for part, c in zip(row_chunks(n, batch_size), codes):
-            found.append(column_path(model, c, torch.from_numpy(weights[part].copy()).to(model.device), centre))
-    names = [*model.columns, "label"][:codes[0].shape[1]]
-    columns = pd.DataFrame(torch.cat([f for f, _ in found]).cpu().numpy(), columns=names)
-    columns.attrs["shown"] = shown
-    return columns, torch.cat([e for _, e in found]).cpu().numpy().astype(float)
+    explain, n = column_explainer(model, cohort, target, question), len(question.images)
+    columns, error = zip(*(explain(np.arange(part.start, part.stop)) for part in row_chunks(n, batch_size)))
+    whole = pd.concat(columns, ignore_index=True)
+    whole.attrs = columns[0].attrs
+    return whole, np.concatenate(error)
 
 # %% ../nbs/17_attribution.ipynb #d32a71f5
 @dataclass(frozen=True, eq=False)
@@ -805,13 +858,13 @@ def plot_maps(
     attributions:Mapping[str, Attribution]|Attribution, # one, or several of the same images: one column each
     images:Any, # (n, c, h, w)
     *,
-    rows:Sequence[int]=(0, 1, 2), # which participants
+    rows:Sequence[int]=(0, 1, 2), # which participants, of those there are
     masks:np.ndarray|None=None, # outlined, (n, h, w) bool
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "Overlays, one row a participant, one column a method, on one scale: the 99th percentile of each method's relevance."
     many = {"": attributions} if isinstance(attributions, Attribution) else dict(attributions)
-    rows, h, w = list(rows), *np.shape(images)[2:]
+    rows, h, w = [r for r in rows if r < len(images)], *np.shape(images)[2:]
     ax = new_ax(ax, figsize=(1.3 * len(many) + 1.9, 1.3 * len(rows) + 0.7))
     shown = [tinted(np.asarray(images[rows]), a.maps[rows] / max(np.percentile(np.abs(a.maps[rows]), 99), 1e-30)) for a in many.values()]
     plain = tinted(np.asarray(images[rows]), np.zeros((len(rows), h, w)))
@@ -861,17 +914,17 @@ class Explorer:
         self.models, self.cohort, self.targets = dict(models), cohort, dict(targets or {"own table": "table"})
         self.methods, self.options, self.asked, self.drawn = tuple(methods), options, {}, {}
 
-    def ask(self, model:str, target:str) -> tuple[Question, pd.DataFrame]: # the question, and the columns of all participants
+    def ask(self, model:str, target:str) -> tuple[Question, Callable]: # and what explains columns
         if (key := (model, target)) not in self.asked:
             question = ask(self.models[model], self.cohort, self.targets[target])
-            self.asked[key] = question, explain_columns(self.models[model], self.cohort, self.targets[target], question)[0]
+            self.asked[key] = question, column_explainer(self.models[model], self.cohort, self.targets[target], question)
         return self.asked[key]
 
-    def explain(self, row:int, model:str, target:str, method:str) -> Attribution: # of one participant
-        question, columns = self.ask(model, target)
-        one = Question(question.name, question.scored, take_rows(question.images, [row]), tuple(e[[row]] for e in question.extra))
-        maps, error, score = explain_images(one, method=method, **self.options)
-        return Attribution(maps, columns.iloc[[row]], error, np.full(1, np.nan), score, method, question.name)
+    def explain(self, row:int, model:str, target:str, method:str) -> Attribution: # of one participant, among all
+        question, columns_of = self.ask(model, target)
+        maps, error, score = explain_images(question, method=method, rows=[row], **self.options)
+        columns, column_error = columns_of(np.array([row]))
+        return Attribution(maps, columns, error, column_error, score, method, question.name)
 
     def picture(self, row:int, model:str, target:str, method:str) -> bytes: # a PNG
         "Overlay and columns side by side."

@@ -7,7 +7,10 @@ __all__ = ['STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'check_embedding', 'Task', 're
            'fit_probe', 'metric_set', 'linear_probe', 'cross_val_probs', 'draw_labels', 'few_labels', 'plot_few_labels',
            'Neighbours', 'knn_probe', 'cox_loss', 'fit_cox', 'survival_probe', 'covariate_matrix', 'covariate_gain',
            'transfer', 'small_clinic', 'table_predict', 'cohort_task', 'table_baseline', 'Target', 'make_targets',
-           'Predictor', 'save', 'load', 'fine_tune', 'supervised', 'supervised_objective', 'labelled_rows']
+           'Predictor', 'save', 'load', 'fine_tune', 'supervised', 'supervised_objective', 'labelled_rows', 'ap', 'auc',
+           'balanced_accuracy', 'bootstrap', 'brier', 'c_index', 'class_probabilities', 'compare', 'concordance', 'ece',
+           'holm', 'interval_over', 'interval_table', 'intervals', 'KIND_METRICS', 'mae', 'Metric', 'metric_maker',
+           'METRICS', 'pearson', 'plot_differences', 'plot_reliability', 'r2', 'subject_weights']
 
 # %% ../nbs/09_evaluate.ipynb #53c38f13
 import copy
@@ -34,6 +37,12 @@ from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, cla
                                     pearson, plot_differences, plot_reliability, r2, subject_weights)
 if TYPE_CHECKING:
     from torch import Tensor
+
+# %% ../nbs/09_evaluate.ipynb #f3bf5152
+# one door to the room: what the chapter before defines comes along
+_all_ = ["ap", "auc", "balanced_accuracy", "bootstrap", "brier", "c_index", "class_probabilities", "compare", "concordance", "ece",
+         "holm", "interval_over", "interval_table", "intervals", "KIND_METRICS", "mae", "Metric", "metric_maker", "METRICS", "pearson",
+         "plot_differences", "plot_reliability", "r2", "subject_weights"]
 
 # %% ../nbs/09_evaluate.ipynb #c7112870
 def check_embedding(

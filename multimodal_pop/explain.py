@@ -7,12 +7,18 @@ __all__ = ['LIMITS', 'STRUCTURES', 'rank_similarity', 'edge_maps', 'pooled', 're
            'cascade', 'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment', 'moved_pixels',
            'true_region', 'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks', 'plot_curves',
            'structure_pairs', 'true_response', 'scores_of', 'agreement_of_halves', 'regional_relevance', 'common_frame',
-           'relevance_share', 'centre_of_mass', 'sign_flip_test', 'Comparison', 'pair_row', 'similarity_table',
-           'share_table', 'compare_attributions', 'plot_difference', 'patch_places', 'outside', 'patch_effects',
-           'find_shortcut', 'permutation_gap', 'looks_at']
+           'relevance_share', 'centre_of_mass', 'sign_flip_test', 'seed_test', 'Comparison', 'pair_row',
+           'similarity_table', 'share_table', 'by_person', 'compare_attributions', 'plot_difference', 'patch_places',
+           'outside', 'patch_effects', 'find_shortcut', 'permutation_gap', 'looks_at', 'Attribution', 'Explorer',
+           'Interaction', 'METHODS', 'Options', 'Question', 'Target', 'ask', 'attribute', 'baseline_images',
+           'changed_table', 'choose_layer', 'column_numbers', 'concept', 'contrast', 'explain_columns',
+           'explain_images', 'fitting', 'grid_regions', 'held_still', 'image_space', 'images_of', 'interaction',
+           'latent', 'other_image', 'own_table', 'plot_columns', 'plot_interaction', 'plot_maps', 'plot_signed',
+           'principal_axis', 'probe_logit', 'project_table', 'vectors', 'with_column']
 
 # %% ../nbs/17_explain.ipynb #723d47ad
 import copy
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +37,7 @@ from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, 
                                         baseline_images, changed_table, choose_layer, column_numbers, concept, contrast, explain_columns,
                                         explain_images, fitting, grid_regions, held_still, image_space, images_of, interaction, latent,
                                         other_image, own_table, plot_columns, plot_interaction, plot_maps, plot_signed, principal_axis,
-                                        probe_logit, project_table, vectors, with_column)
+                                        probe_logit, project_table, read_images, vectors, with_column)
 from .cohort import Cohort, CohortError, row_chunks
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
@@ -39,6 +45,13 @@ from .evaluate import interval_over
 from .phantom import causes_of
 from .loop import read_rows
 from .views import to_float
+
+# %% ../nbs/17_explain.ipynb #76a626c1
+# one door to the room: what the chapter before defines comes along
+_all_ = ["Attribution", "Explorer", "Interaction", "METHODS", "Options", "Question", "Target", "ask", "attribute", "baseline_images",
+         "changed_table", "choose_layer", "column_numbers", "concept", "contrast", "explain_columns", "explain_images", "fitting",
+         "grid_regions", "held_still", "image_space", "images_of", "interaction", "latent", "other_image", "own_table", "plot_columns",
+         "plot_interaction", "plot_maps", "plot_signed", "principal_axis", "probe_logit", "project_table", "vectors", "with_column"]
 
 # %% ../nbs/17_explain.ipynb #dbd7e095
 def rank_similarity(
@@ -98,6 +111,8 @@ def removal_curves(
 ) -> dict[tuple[str, str], np.ndarray]: # (name, "deletion" or "insertion") -> (n, levels), from 0 (baseline) to about 1 (image)
     "Deletion and insertion (Petsiuk et al. 2018) for maps, and for the orders \"random\" and \"edges\"."
     n, h, w = next(iter(maps.values())).shape
+    if isinstance(baseline, str) and baseline == "mean":
+        baseline = read_images(question.images, np.arange(0, n, -(-n // 256))).mean(0).numpy()
     nothing = np.zeros((n, h, w))
     full, empty = (removal_scores(question, nothing, share, True, baseline=baseline) for share in (1.0, 0.0))
     sign, size = np.sign(full - empty), np.abs(full - empty).mean()
@@ -226,10 +241,14 @@ def judge(
     "Value with a 95 % interval over images, and whether it keeps the limit: of completeness the worst image, of the rest the whole interval."
     sign, limit = LIMITS[check]
     mean, low, high = interval_over(values)
+    if check == "pointing game":
+        low, high = max(low, 0.0), min(high, 1.0)
     if np.isnan(mean):
         passed = None
     elif check == "completeness":
         mean, passed = np.nanmax(values), np.nanmax(values) <= limit
+    elif np.isnan(low):  # one image is no evidence for or against a method
+        passed = None
     else:
         passed = {">": low > limit, "<": high < limit, "≥": mean >= limit}[sign]
     return {"check": check, "value": mean, "low": low, "high": high, "limit": f"{sign} {limit:g}", "passed": passed}
@@ -302,8 +321,8 @@ def check_attribution(
             for against in ("random", "edges"):
                 check = kind if against == "random" else f"{kind} vs edges"
                 found.append({"method": method, **judge(check, curve_gain(curves, method, kind, against))})
-    if isinstance(target, Callable) or isinstance(target, (int, np.integer)):
-        found = [row for row in found if row["check"] != "shuffled labels"]  # such a target has no labels
+    if not isinstance(as_target(target, model), Target):
+        found = [row for row in found if row["check"] != "shuffled labels"]  # an output has no labels that could be shuffled
     table = pd.DataFrame(found).sort_values("method", key=lambda m: m.map(list(methods).index), kind="stable").reset_index(drop=True)
     table.attrs.update(curves=curves, maps=maps)
     return table
@@ -469,6 +488,28 @@ def sign_flip_test(
     p = (1 + (largest[:, None] >= np.abs(t_of(mean)) - 1e-9).sum(0)) / (1 + draws)
     return mean.reshape(shape), p.reshape(shape)
 
+# %% ../nbs/17_explain.ipynb #209fbc28
+def seed_test(
+    first:np.ndarray, # one map for each model of a group, (k, h, w)
+    second:np.ndarray, # the same of another group, (m, h, w)
+    *,
+    draws:int=999, # ways of dealing at most; below, all of them
+    seed:int=0, # of the draws
+) -> np.ndarray: # (h, w) p corrected for all places; NaN with one model a group
+    "Chance of as large a difference anywhere, were the models dealt to the two groups at random: by (k + m over k) deals, exact."
+    maps, k, n = np.concatenate([first, second]), len(first), len(first) + len(second)
+    if n < 3:
+        return np.full(maps.shape[1:], np.nan)
+    spread = np.maximum(maps.std(0), 1e-30)
+    def size(deal:Sequence[int]) -> np.ndarray:
+        rest = np.setdiff1d(np.arange(n), deal)
+        return np.abs(maps[list(deal)].mean(0) - maps[rest].mean(0)) / spread
+    rng, deals = generator(seed, "deals"), [*itertools.islice(itertools.combinations(range(n), k), draws + 1)]
+    if len(deals) > draws:
+        deals = [np.arange(k), *(rng.permutation(n)[:k] for _ in range(draws))]
+    largest = np.array([size(deal).max() for deal in deals])
+    return (largest[:, None, None] >= size(np.arange(k)) - 1e-9).mean(0)
+
 # %% ../nbs/17_explain.ipynb #08e0bfc6
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -476,14 +517,25 @@ class Comparison:
     maps:dict[str, np.ndarray] # group -> (h, w) mean share of relevance, in the common frame
     shares:pd.DataFrame # group, region, share, low, high, area (share of the image), enrichment
     similarity:pd.DataFrame # a, b, kind (between groups, seeds, randomised), rank_correlation, low, high, shift (pixels)
-    differences:pd.DataFrame # a, b, pixels (share that differs, p < 0.05), smallest p, columns entered and left
-    pixels:dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] # pair -> mean difference (h, w), corrected p (h, w)
+    differences:pd.DataFrame # a, b, pixels (share that differs, p < 0.05), p (smallest over pixels, of both tests), p_people, p_seeds, entered, left
+    pixels:dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] # pair -> mean difference (h, w), corrected p (h, w): would other people show it?
+    seeds:dict[tuple[str, str], np.ndarray] # pair -> corrected p (h, w): would other seeds? NaN with one model a group
+    columns:dict[tuple[str, str], tuple[list, list]] # pair -> columns that entered, and that left, from the first to the second
+
+    def differ(self, pair:tuple[str, str]) -> np.ndarray: # (h, w) bool
+        "Where a pair differs by both tests; with one model a group, of these two models alone."
+        return np.fmax(self.pixels[pair][1], self.seeds[pair]) < 0.05
+
+    @property
+    def note(self) -> str: # empty, or what the differences can't say
+        lone = self.differences.p_seeds.isna()
+        return "One model a group: the differences are those of these models, and another seed may show as much." if lone.any() else ""
 
     def __repr__(self) -> str:
-        return f"Similarity of maps\n{self.similarity.round(3)}\nDifferences\n{self.differences.round(3)}"
+        return f"Similarity of maps\n{self.similarity.round(3)}\nDifferences\n{self.differences.round(3)}\n{self.note}".rstrip()
 
     def _repr_html_(self) -> str:
-        return "<b>Similarity of maps</b>" + self.similarity.round(3).to_html(index=False) + "<b>Differences</b>" + self.differences.round(3).to_html(index=False)
+        return "<b>Similarity of maps</b>" + self.similarity.round(3).to_html(index=False) + "<b>Differences</b>" + self.differences.round(3).to_html(index=False) + self.note
 
 def pair_row(a:str, b:str, kind:str, pairs:Sequence[tuple[np.ndarray, np.ndarray]]) -> dict:
     "Mean similarity of pairs of share maps, with an interval over images, and the distance of their centres."
@@ -519,6 +571,22 @@ def share_table(
             rows.append({"group": group, "region": region, "share": share, "low": low, "high": high, "area": mask.mean(), "enrichment": share / max(mask.mean(), 1e-12)})
     return pd.DataFrame(rows)
 
+# %% ../nbs/17_explain.ipynb #c26e3596
+def by_person(
+    subject:Sequence|None, # who each row belongs to, (n,); None: everybody has one
+    n:int, # rows
+) -> Callable: # (n, …) -> (people, …) means
+    "Several images of a person are one piece of evidence."
+    if subject is None:
+        return lambda values: values
+    who = pd.factorize(np.asarray(subject))[0]
+    count = np.bincount(who)
+    def mean(values:np.ndarray) -> np.ndarray:
+        total = np.zeros((len(count), *values.shape[1:]))
+        np.add.at(total, who, values)
+        return total / count.reshape(-1, *[1] * (values.ndim - 1))
+    return mean
+
 # %% ../nbs/17_explain.ipynb #e35a7fda
 def compare_attributions(
     models:Mapping[str, Any], # name -> a model, or a list of models that differ by their seed alone
@@ -531,7 +599,7 @@ def compare_attributions(
     seed:int=0, # of everything random
     **options:Any, # of the method
 ) -> Comparison: # maps, shares by region, similarities with their nulls, tests
-    "Compare where models look. The null of a similarity is what seeds and randomised models reach, not zero."
+    "Compare where models look. The null of a similarity is what seeds and randomised models reach, not zero; of a difference, other people and other seeds."
     groups = {name: list(m) if isinstance(m, (list, tuple)) else [m] for name, m in models.items()}
     shares, noise = {}, {}
     fitting({**(regions or {}), **({} if anchor is None else {"anchor": anchor})}, images_of(cohort))
@@ -542,15 +610,20 @@ def compare_attributions(
         *found, noise[name] = (relevance_share(explain_images(q, method=method, seed=seed, **options)[0]) for q in questions)
         shares[name] = found
     regions = grid_regions(shares[next(iter(groups))][0].shape) if regions is None else regions
-    frame = {name: np.mean(found, 0) for name, found in shares.items()}
-    if anchor is not None:
-        frame = {name: common_frame(m, anchor) for name, m in frame.items()}
-    pixels = {(a, b): sign_flip_test(frame[a] - frame[b], seed=seed) for i, a in enumerate(groups) for b in list(groups)[i + 1:]}
-    columns = {name: set(getattr(members[0], "columns", [])) for name, members in groups.items()}
-    tests = [{"a": a, "b": b, "pixels": (p < 0.05).mean(), "p": p.min(), "entered": len(columns[b] - columns[a]), "left": len(columns[a] - columns[b])}
-             for (a, b), (_, p) in pixels.items()]
-    return Comparison({name: m.mean(0) for name, m in frame.items()}, share_table(shares, regions), similarity_table(shares, noise),
-                      pd.DataFrame(tests, columns=["a", "b", "pixels", "p", "entered", "left"]), pixels)
+    frame = {name: [m if anchor is None else common_frame(m, anchor) for m in found] for name, found in shares.items()}
+    who, pairs = by_person(getattr(cohort, "subject", None), len(regions[next(iter(regions))])), list(itertools.combinations(groups, 2))
+    pixels = {(a, b): sign_flip_test(who(np.mean(frame[a], 0) - np.mean(frame[b], 0)), seed=seed) for a, b in pairs}
+    seeds = {(a, b): seed_test(*(np.stack([m.mean(0) for m in frame[g]]) for g in (a, b)), seed=seed) for a, b in pairs}
+    has = {name: list(getattr(members[0], "columns", [])) for name, members in groups.items()}
+    columns = {(a, b): ([c for c in has[b] if c not in has[a]], [c for c in has[a] if c not in has[b]]) for a, b in pairs}
+    tests = []
+    for a, b in pairs:
+        both = np.fmax(pixels[a, b][1], seeds[a, b])
+        tests.append({"a": a, "b": b, "pixels": (both < 0.05).mean(), "p": both.min(), "p_people": pixels[a, b][1].min(), "p_seeds": seeds[a, b].min(),
+                      "entered": len(columns[a, b][0]), "left": len(columns[a, b][1])})
+    names = ["a", "b", "pixels", "p", "p_people", "p_seeds", "entered", "left"]
+    return Comparison({name: np.mean(m, (0, 1)) for name, m in frame.items()}, share_table(shares, regions), similarity_table(shares, noise),
+                      pd.DataFrame(tests, columns=names), pixels, seeds, columns)
 
 # %% ../nbs/17_explain.ipynb #8378acc0
 def plot_difference(
@@ -561,14 +634,15 @@ def plot_difference(
 ) -> Axes: # the axes
     "Difference of two mean maps; outlined where it is significant after correction over all pixels."
     a, b = pair or next(iter(comparison.pixels))
-    mean, p = comparison.pixels[a, b]
+    mean, differ = comparison.pixels[a, b][0], comparison.differ((a, b))
     ax, mean = new_ax(ax, figsize=(4.4, 3.4)), mean * mean.size
     reach = max(np.abs(mean).max(), 1e-30)
     picture = ax.imshow(mean, cmap=LinearSegmentedColormap.from_list("", [COLORS["image"], "#FFFFFF", COLORS["doubt"]]), vmin=-reach, vmax=reach)
-    if (p < 0.05).any() and not (p < 0.05).all():
-        ax.contour(p < 0.05, [0.5], colors=COLORS["truth"], linewidths=0.8)
+    if differ.any() and not differ.all():
+        ax.contour(differ, [0.5], colors=COLORS["truth"], linewidths=0.8)
     ax.set(xticks=[], yticks=[])
-    ax.set_title(f"“{a}” and “{b}” differ in {(p < 0.05).mean():.0%} of the pixels", fontsize=10)
+    whose = "one model each of " if np.isnan(comparison.seeds[a, b]).all() else ""
+    ax.set_title(f"{whose}“{a}” and “{b}” differ in {differ.mean():.0%} of the pixels", fontsize=10)
     ax.grid(False)
     ax.figure.colorbar(picture, ax=ax, label=f"relevance (mean pixel = 1)\nmore in “{b}” · more in “{a}”", shrink=0.9)
     return ax
@@ -578,8 +652,11 @@ def patch_places(
     shape:tuple[int, int], # height and width
     side:int, # of a patch, pixels
 ) -> list[tuple[int, int]]: # top left corners
-    "A lattice of half-overlapping patches."
-    return [(r, c) for r in range(0, shape[0] - side + 1, side // 2) for c in range(0, shape[1] - side + 1, side // 2)]
+    "A lattice of half-overlapping patches, the last ones flush with the border. Raises `CohortError` for patches that don't fit."
+    if not 1 <= side <= min(shape):
+        raise CohortError(f"a patch of {side} pixels doesn't fit into {shape[0]} × {shape[1]}: give side= between 1 and {min(shape)}")
+    lines = [sorted({*range(0, long - side + 1, max(1, side // 2)), long - side}) for long in shape]
+    return list(itertools.product(*lines))
 
 def outside(
     plausible:np.ndarray|None, # where the disease may show, (n, h, w) bool, or (h, w) shares of people; None = nowhere

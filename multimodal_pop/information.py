@@ -6,7 +6,12 @@
 __all__ = ['STRENGTHS', 'level_information', 'number_information', 'Ridge', 'read_out', 'curved_directions', 'curvature',
            'bent_part', 'Reading', 'embedding_information', 'mutual_information_embedding', 'explained', 'visibility',
            'residuals', 'uniqueness', 'conditional_information', 'interaction_information', 'describe_column',
-           'column_report', 'plot_visibility_redundancy', 'plot_information_plane']
+           'column_report', 'plot_visibility_redundancy', 'plot_information_plane', 'association', 'collinearity',
+           'Collinearity', 'complete_pair', 'correlation_ratio', 'cramers_v', 'dependence_matrix', 'design', 'Design',
+           'distance_correlation', 'fill_gaps', 'gaussian_information', 'gram_matrix', 'information_matrix',
+           'level_pair_information', 'mutual_information', 'Nats', 'neighbour_information',
+           'neighbour_level_information', 'normal_scores', 'pair_kinds', 'pairwise_correlation', 'plot_collinearity',
+           'sample_known', 'schema_of', 'unexplained', 'variance_inflation']
 
 # %% ../nbs/15_information.ipynb #26306c37
 import warnings
@@ -31,6 +36,13 @@ from .dependence import (association, collinearity, Collinearity, complete_pair,
                                        neighbour_information, neighbour_level_information, normal_scores, pair_kinds,
                                        pairwise_correlation, plot_collinearity, sample_known, schema_of, unexplained, variance_inflation)
 from .evaluate import check_embedding
+
+# %% ../nbs/15_information.ipynb #daeb9dcd
+# one door to the room: what the chapter before defines comes along
+_all_ = ["association", "collinearity", "Collinearity", "complete_pair", "correlation_ratio", "cramers_v", "dependence_matrix", "design",
+         "Design", "distance_correlation", "fill_gaps", "gaussian_information", "gram_matrix", "information_matrix",
+         "level_pair_information", "mutual_information", "Nats", "neighbour_information", "neighbour_level_information", "normal_scores",
+         "pair_kinds", "pairwise_correlation", "plot_collinearity", "sample_known", "schema_of", "unexplained", "variance_inflation"]
 
 # %% ../nbs/15_information.ipynb #6062fe77
 def _optimism(k:float, folds:int=5) -> float:

@@ -8,7 +8,10 @@ __all__ = ['TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Model', 'make_ima
            'method', 'Contrast', 'sample_rows', 'two_views', 'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol',
            'SlowCopy', 'image_and_table', 'paired', 'clip', 'supcon', 'scarf', 'near', 'read_options', 'check_cohort',
            'make_model', 'model_config', 'in_words', 'channel_statistics', 'model_rows', 'pretrain', 'plot_history',
-           'anonymous_mb', 'PeakMemory', 'Enough', 'Stopwatch', 'clocks', 'bare_step', 'step_rate', 'noise_cohort']
+           'anonymous_mb', 'PeakMemory', 'Enough', 'Stopwatch', 'clocks', 'bare_step', 'step_rate', 'noise_cohort',
+           'Batch', 'Checkpoints', 'ColumnLog', 'encode_on_disk', 'LARS', 'learning_rate_factor', 'make_batch',
+           'make_optimizer', 'OnlineProbe', 'probe_score', 'read_ahead', 'read_rows', 'ridge_r2', 'Source', 'start',
+           'TensorBoardLog', 'train', 'TrainState', 'Validation']
 
 # %% ../nbs/08_pretrain.ipynb #6922669c
 import copy
@@ -41,6 +44,12 @@ from .loop import (Batch, call, Checkpoints, ColumnLog, encode_on_disk, LARS, le
                                  make_optimizer, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start, TensorBoardLog,
                                  train, TrainState, Validation)
 from .views import ImageViews, corrupt_columns, to_float
+
+# %% ../nbs/08_pretrain.ipynb #826548bb
+# one door to the room: what the chapter before defines comes along
+_all_ = ["Batch", "Checkpoints", "ColumnLog", "encode_on_disk", "LARS", "learning_rate_factor", "make_batch", "make_optimizer",
+         "OnlineProbe", "probe_score", "read_ahead", "read_rows", "ridge_r2", "Source", "start", "TensorBoardLog", "train", "TrainState",
+         "Validation"]
 
 # %% ../nbs/08_pretrain.ipynb #d3df8950
 class Model(nn.Module):

@@ -7,7 +7,13 @@ __all__ = ['DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'rank_columns', 'ColumnSe
            'size_curve', 'plot_sizes', 'append_line', 'read_lines', 'subset_key', 'train_subset', 'cohort_tasks',
            'propose', 'SubsetSearch', 'search_subsets', 'first_few', 'plot_search', 'prove', 'compare_arms', 'Proof',
            'confirm', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study', 'fidelity_table', 'explain_gain',
-           'plot_fidelity']
+           'plot_fidelity', 'align', 'Aligned', 'best_by_surrogate', 'centrality', 'chance_of_share', 'Choice', 'cmim',
+           'column_clusters', 'contributions', 'Criteria', 'exchange', 'expected_auc', 'expected_r2', 'family_tasks',
+           'greedy', 'jmi', 'kinship', 'knockoffs', 'lasso', 'lasso_entry', 'Moments', 'most_informative',
+           'most_visible', 'mrmr', 'pair_information', 'recovery', 'representatives', 'shared_information',
+           'stability_selection', 'stand_in_embedding', 'standardise', 'STRATEGIES', 'strategy', 'Surrogate',
+           'take_all', 'take_expert', 'take_none', 'take_random', 'task_affinity', 'task_numbers', 'told', 'whiten',
+           'without_tasks']
 
 # %% ../nbs/16_selection.ipynb #9fc5c66e
 import json
@@ -37,6 +43,14 @@ from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_
                                      STRATEGIES, strategy, Surrogate, take_all, take_expert, take_none, take_random, task_affinity,
                                      task_numbers, told, whiten, without_tasks)
 from .evaluate import few_labels, holm, interval_over
+
+# %% ../nbs/16_selection.ipynb #cc612781
+# one door to the room: what the chapter before defines comes along
+_all_ = ["align", "Aligned", "best_by_surrogate", "centrality", "chance_of_share", "Choice", "cmim", "column_clusters", "contributions",
+         "Criteria", "exchange", "expected_auc", "expected_r2", "family_tasks", "greedy", "jmi", "kinship", "knockoffs", "lasso",
+         "lasso_entry", "Moments", "most_informative", "most_visible", "mrmr", "pair_information", "recovery", "representatives",
+         "shared_information", "stability_selection", "stand_in_embedding", "standardise", "STRATEGIES", "strategy", "Surrogate",
+         "take_all", "take_expert", "take_none", "take_random", "task_affinity", "task_numbers", "told", "whiten", "without_tasks"]
 
 # %% ../nbs/16_selection.ipynb #24e2e056
 def rank_columns(
