@@ -33,7 +33,7 @@ from scipy import ndimage, stats
 from torch import nn
 from torch.nn import functional as F
 
-from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target, ask, attribute,
+from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target, as_target, ask, attribute,
                                         baseline_images, changed_table, choose_layer, column_numbers, concept, contrast, explain_columns,
                                         explain_images, fitting, grid_regions, held_still, image_space, images_of, interaction, latent,
                                         other_image, own_table, plot_columns, plot_interaction, plot_maps, plot_signed, principal_axis,
@@ -500,10 +500,8 @@ def seed_test(
     maps, k, n = np.concatenate([first, second]), len(first), len(first) + len(second)
     if n < 3:
         return np.full(maps.shape[1:], np.nan)
-    spread = np.maximum(maps.std(0), 1e-30)
-    def size(deal:Sequence[int]) -> np.ndarray:
-        rest = np.setdiff1d(np.arange(n), deal)
-        return np.abs(maps[list(deal)].mean(0) - maps[rest].mean(0)) / spread
+    def size(deal:Sequence[int]) -> np.ndarray: # not divided by its error: a handful of models can't tell that of each pixel
+        return np.abs(maps[list(deal)].mean(0) - maps[np.setdiff1d(np.arange(n), deal)].mean(0))
     rng, deals = generator(seed, "deals"), [*itertools.islice(itertools.combinations(range(n), k), draws + 1)]
     if len(deals) > draws:
         deals = [np.arange(k), *(rng.permutation(n)[:k] for _ in range(draws))]
