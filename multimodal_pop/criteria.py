@@ -27,7 +27,7 @@ from sklearn.linear_model import MultiTaskLasso
 from .cohort import Cohort, CohortError, CohortWarning, Schema
 from .core import generator
 from .evaluate import check_embedding
-from .dependence import design, gram_matrix
+from .dependence import design, gram_matrix, normal_scores
 
 # %% ../nbs/16_criteria.ipynb #8bfbfe09
 def stand_in_embedding(
@@ -53,6 +53,7 @@ class Aligned:
     y:np.ndarray # (n, t), tasks as given; NaN = missing
     tasks:tuple = () # names, (t,)
     levels:np.ndarray|None = None # (p,) free levels of a category, 1 for a number; None: all numbers
+    calm:np.ndarray|None = None # (n, s) the embedding's normal scores, whitened: without its tails
 
     def moments(self,
         rows:np.ndarray|None=None, # which rows to use; None: all
@@ -64,7 +65,12 @@ class Aligned:
         cross = sum(x[part].T.astype(float) @ z[part] for part in np.array_split(np.arange(len(x)), max(1, len(x) // 8192))) / len(x)
         directions, own = (np.array([f[i] for f in found]).reshape(len(found), v.shape[1]) for i, v in enumerate((z, x)))
         return Moments(self.columns, gram_matrix(x), cross, len(x), directions, own, np.array([f[2] for f in found]),
-                       np.array([f[3] for f in found]), self.tasks, self, self.levels)
+                       np.array([f[3] for f in found]), self.tasks, self, self.levels, None if self.calm is None else self._chance(x, rows))
+
+    def _chance(self, x:np.ndarray, rows:np.ndarray|None) -> np.ndarray: # (p,) p-values
+        calm, few = standardise(self.calm if rows is None else self.calm[rows]), (x != np.median(x, axis=0)).sum(0) < 8
+        share = ((x.T @ calm / len(x)) ** 2).sum(1)
+        return np.where(few, 1, chance_of_share(np.clip(share, 0, 1), calm.shape[1], len(x), self.levels))
 
 # %% ../nbs/16_criteria.ipynb #a1606344
 def standardise(
@@ -92,7 +98,7 @@ def chance_of_share(
     levels:np.ndarray|None=None, # (p,) free levels of a category, 1 for a number; None: all numbers
 ) -> np.ndarray: # (p,) p-values
     "Chance of as large a share without any relation: exact for numbers; for categories, whose score is picked, the largest canonical correlation (Johnstone 2008)."
-    exact = stats.beta.sf(share, r / 2, max(n - 1 - r, 1) / 2)
+    exact = stats.beta.sf(share, r / 2, (n - 1 - r) / 2) if n - 1 > r else np.ones(len(share))
     if levels is None or (levels < 2).all():
         return exact
     small, large = (2 * np.arcsin(np.sqrt(np.clip((k - 0.5) / max(n - 2, 1), 0, 1))) for k in (np.minimum(levels, r), np.maximum(levels, r)))
@@ -116,6 +122,7 @@ class Moments:
     tasks:tuple = () # names, (t,)
     source:Aligned|None = None # the rows behind it, for strategies that resample them
     levels:np.ndarray|None = None # (p,) free levels of a category, 1 for a number; None: all numbers
+    chance:np.ndarray|None = None # (p,) chance of as much visibility in the embedding's normal scores; None: not looked at
 
     @property
     def r(self) -> int: # axes of the embedding
@@ -135,6 +142,7 @@ class Moments:
         "Columns that the embedding tells beyond chance, Bonferroni over columns."
         share = np.clip((self.cross ** 2).sum(1), 0, 1)
         chance = chance_of_share(share, self.r, self.n, self.levels)
+        chance = chance if self.chance is None else np.maximum(chance, self.chance)
         return (chance < level / max(len(share), 1)) & (np.diag(self.gram) > 0.5)
 
 # %% ../nbs/16_criteria.ipynb #43ec83c0
@@ -161,7 +169,8 @@ def align(
     schema:Schema|None=None, # what the columns hold; None: inferred
 ) -> Aligned: # matrices over the same rows
     "Bring everything to standard form. A category becomes the score of its levels that the embedding tells best."
-    z = whiten(check_embedding(embedding, "embedding", like=len(table)))
+    z = check_embedding(embedding, "embedding", like=len(table))
+    calm, z = whiten(np.column_stack([normal_scores(axis) for axis in z.T])), whiten(z)
     labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
         raise CohortError(f"labels have {len(labels)} rows, but the table {len(table)}")
@@ -173,7 +182,7 @@ def align(
     y = np.zeros((len(z), 0)) if labels is None else labels.to_numpy(float)
     for name in () if labels is None else labels.columns[labels.nunique() < 2]:
         warnings.warn(f"task {name!r} has one value only; it has no say in the choice", CohortWarning, stacklevel=2)
-    return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns), levels)
+    return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns), levels, calm)
 
 # %% ../nbs/16_criteria.ipynb #92df1c45
 def task_numbers(
@@ -405,7 +414,7 @@ def lasso(m:Moments, *, level:float=0.01, steps:int=40, **_) -> Choice:
     "Order of entry into the path of the multi-task LASSO that predicts the embedding (Obozinski, Taskar & Jordan 2010)."
     entry = lasso_entry(m.gram, m.cross, steps)
     chance = np.sqrt(stats.chi2.isf(level / len(entry), m.r) / m.n)
-    return Choice(entry, entry > chance)
+    return Choice(entry, (entry > chance) & m.visible(level))
 
 # %% ../nbs/16_criteria.ipynb #34b71603
 def lasso_entry(

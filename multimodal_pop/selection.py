@@ -6,14 +6,14 @@
 __all__ = ['DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'rank_columns', 'ColumnSelector', 'plot_ranking', 'plot_stability',
            'size_curve', 'plot_sizes', 'append_line', 'read_lines', 'subset_key', 'train_subset', 'cohort_tasks',
            'propose', 'SubsetSearch', 'search_subsets', 'first_few', 'plot_search', 'prove', 'compare_arms', 'Proof',
-           'confirm', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study', 'fidelity_table', 'explain_gain',
-           'plot_fidelity', 'align', 'Aligned', 'best_by_surrogate', 'centrality', 'chance_of_share', 'Choice', 'cmim',
-           'column_clusters', 'contributions', 'Criteria', 'exchange', 'expected_auc', 'expected_r2', 'family_tasks',
-           'greedy', 'jmi', 'kinship', 'knockoffs', 'lasso', 'lasso_entry', 'Moments', 'most_informative',
-           'most_visible', 'mrmr', 'pair_information', 'recovery', 'representatives', 'shared_information',
-           'stability_selection', 'stand_in_embedding', 'standardise', 'STRATEGIES', 'strategy', 'Surrogate',
-           'take_all', 'take_expert', 'take_none', 'take_random', 'task_affinity', 'task_numbers', 'told', 'whiten',
-           'without_tasks']
+           'confirm', 'same_people', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study', 'fidelity_table',
+           'explain_gain', 'plot_fidelity', 'align', 'Aligned', 'best_by_surrogate', 'centrality', 'chance_of_share',
+           'Choice', 'cmim', 'column_clusters', 'contributions', 'Criteria', 'exchange', 'expected_auc', 'expected_r2',
+           'family_tasks', 'greedy', 'jmi', 'kinship', 'knockoffs', 'lasso', 'lasso_entry', 'Moments',
+           'most_informative', 'most_visible', 'mrmr', 'pair_information', 'recovery', 'representatives',
+           'shared_information', 'stability_selection', 'stand_in_embedding', 'standardise', 'STRATEGIES', 'strategy',
+           'Surrogate', 'take_all', 'take_expert', 'take_none', 'take_random', 'task_affinity', 'task_numbers', 'told',
+           'whiten', 'without_tasks']
 
 # %% ../nbs/16_selection.ipynb #9fc5c66e
 import json
@@ -68,7 +68,7 @@ def _seed(state:Any) -> int:
 
 def _as_table(selector:BaseEstimator, X:Any) -> tuple[pd.DataFrame, Schema|None]:
     "The table and its schema; plain arrays hold numbers."
-    if isinstance(X, pd.DataFrame) and X.shape[0] and X.shape[1]:
+    if isinstance(X, pd.DataFrame) and X.shape[0]:
         _check_table(X)
         validate_data(selector, X, skip_check_array=True)
         named = all(isinstance(c, str) for c in X.columns)
@@ -79,6 +79,8 @@ def _as_table(selector:BaseEstimator, X:Any) -> tuple[pd.DataFrame, Schema|None]
 
 def _check_table(table:pd.DataFrame) -> None:
     "Refuse columns of one name, and infinite numbers."
+    if not table.shape[1]:
+        raise CohortError("the table has no columns to choose from")
     if not table.columns.is_unique:
         raise CohortError(f"column {table.columns[table.columns.duplicated()][0]!r} is there more than once; rename or drop one")
     for name, values in table.select_dtypes("number").items():
@@ -130,6 +132,8 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
         same_rows(X=X, y=y, labels=labels)
         if self.k is not None and (not isinstance(self.k, (int, np.integer)) or self.k < 1):
             raise CohortError(f"k is {self.k!r}; give a whole number of columns, or None for as many as the strategy finds")
+        if not (0 < self.level < 1 and self.subsamples >= 0):
+            raise CohortError(f"level is {self.level} and subsamples {self.subsamples}; give a chance between 0 and 1, and 0 or more subsamples")
         table, schema = _as_table(self, X)
         aligned = align(table, _as_embedding(y, len(table)), labels=labels, schema=schema)
         choice = self._choose(aligned.moments())
@@ -158,7 +162,7 @@ def _choose(self:ColumnSelector, m:Moments) -> Choice:
     if not callable(self.strategy) and self.strategy not in STRATEGIES:
         raise CohortError(f"strategy {self.strategy!r} is unknown; choose one of {', '.join(STRATEGIES)}")
     if self.k is not None and not 0 <= self.k <= len(m.columns):
-        raise CohortError(f"k={self.k} must lie between 0 and the {len(m.columns)} columns of the table")
+        raise CohortError(f"k={self.k} must lie between 1 and the {len(m.columns)} columns of the table")
     ask = self.strategy if callable(self.strategy) else STRATEGIES[self.strategy]
     return ask(m, k=self.k, level=self.level, seed=_seed(self.random_state), groups=self.groups)
 
@@ -274,9 +278,11 @@ def append_line(
     "Add one line in a single write, and wait until it is on the disk."
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, default=lambda v: v.item() if hasattr(v, "item") else str(v)) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(handle, text.encode())
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # what a kill left half written stays a line of its own
+        os.write(handle, (b"\n" if torn else b"") + text.encode())
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -414,7 +420,7 @@ def search_subsets(
     **options:Any, # groups=, sizes=, embedding= (n, d); all else goes to `pretrain`
 ) -> SubsetSearch: # .trials, .best, .confirm()
     "Subsets → closed form → short pretraining → the better third longer → full pretraining (Jamieson & Talwalkar 2016)."
-    _check_search(train, val, strategies, tasks, budget_minutes)
+    _check_search(train, val, strategies, tasks, budget_minutes, epochs, n_jobs, out)
     asked = {name: options.pop(name) for name in ("groups", "sizes") if name in options}
     embedding, log = options.pop("embedding", None), _Log(out, train, val, seed, options, n_jobs, budget_minutes)
     log.score = "auc 0.1" if any(kind == "binary" for kind in val.tasks.values()) else "r2 0.1"
@@ -431,8 +437,14 @@ def search_subsets(
     settings = {"tasks": tasks, "epochs": epochs, "seed": seed, "options": options, "n_jobs": n_jobs, **asked}
     return SubsetSearch(train, val, pd.DataFrame(log.rows), proposals, log.score, settings, not log.stopped)
 
-def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None, minutes:float) -> None:
+def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None, minutes:float, epochs:int, n_jobs:int|None, out:Any) -> None:
     "Refuse before anything is trained."
+    if not epochs >= 1:
+        raise CohortError(f"epochs is {epochs}; a full pretraining needs at least one")
+    if n_jobs == 0:
+        raise CohortError("n_jobs is 0; give the number of trials at a time, or -1 for one a processor")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise CohortError("out is a file; give a folder, in which finished trials are kept")
     for name, cohort in (("train", train), ("val", val)):
         if not cohort.tasks:
             raise CohortError(f"{name} has no labels; subsets are judged by them")
@@ -603,7 +615,7 @@ def compare_arms(
     apart = wide[[chosen]].to_numpy() - wide.drop(columns=chosen)
     table = pd.DataFrame({arm: interval_over(apart[arm]) for arm in apart}).T
     table["p"] = [stats.ttest_1samp(d.dropna(), 0).pvalue if d.notna().sum() > 1 else np.nan for _, d in apart.items()]
-    return table.assign(p_holm=holm(table.p.fillna(1)), n=apart.notna().sum())
+    return table.assign(p_holm=holm(table.p.fillna(1)).where(table.p.notna()), n=apart.notna().sum())
 
 # %% ../nbs/16_selection.ipynb #9cd5b6eb
 @dataclass(frozen=True, eq=False)
@@ -622,6 +634,9 @@ class Proof:
             return f"{gain['mean']:+.3f} against all columns in one run: too few worlds or seeds for a verdict."
         return f"The chosen columns {told} all columns: {gain['mean']:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ({int(gain.n)} pairs)."
 
+    def __repr__(self) -> str:
+        return f"{self.verdict}\n{self.differences.round(3)}"
+
     def _repr_html_(self) -> str:
         return f"<b>{self.verdict}</b>" + self.differences.to_html(float_format="{:.3f}".format)
 
@@ -634,7 +649,8 @@ def confirm(self:SubsetSearch,
     again:bool=False, # choose again in each world by the winning strategy; False: the same columns
     out:str|Path|None=None, # JSON lines; continues if killed
 ) -> Proof: # .runs, .differences
-    "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none."
+    "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none. Raises `CohortError`."
+    _check_fresh(self, cohorts)
     size, groups = len(self.best), self.settings.get("groups")
     filters = self.proposals[~self.proposals.strategy.isin(["surrogate", "kinship", "random", "none", "all", "expert", "gates"])]
     tried = self.trials.merge(filters[["strategy", "size"]], on=["strategy", "size"])
@@ -648,6 +664,28 @@ def confirm(self:SubsetSearch,
     options = {**self.settings["options"], "epochs": self.settings["epochs"]}
     runs = prove(arms, cohorts, seeds=seeds, out=out, tasks=self.settings["tasks"], **options)
     return Proof(runs, compare_arms(runs, score=self.score), compare_arms(runs, score=self.score.replace("0.1", "1")))
+
+def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> None:
+    "Those who prove must not be those who were searched, and nobody is taught and tested."
+    if not cohorts:
+        raise CohortError("cohorts is empty: give at least one (train, test) that the search never saw")
+    for world, pair in cohorts.items():
+        if callable(pair):
+            continue
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(c, Cohort) for c in pair)):
+            raise CohortError(f"cohorts[{world!r}] must be a pair of cohorts, (train, test), or a function that makes one")
+        for where, others in (("in its training part, too", pair[0]), ("among those who taught the search", search.train), ("among those who judged the search", search.val)):
+            if again := same_people(pair[1], others):
+                raise CohortError(f"cohorts[{world!r}]: {again} test participants are {where}; a proof needs people that nobody has seen")
+
+def same_people(
+    one:Cohort, # participants
+    other:Cohort, # participants
+) -> int: # how many stand in both
+    "People of one id and of the same values: made cohorts use the same ids for others."
+    ids = one.index.intersection(other.index)
+    columns = [c for c in one.columns if c in other.columns]
+    return int((one.table.loc[ids, columns].astype(str) == other.table.loc[ids, columns].astype(str)).all(axis=1).sum()) if len(ids) and columns else 0
 
 SubsetSearch.confirm = confirm
 
