@@ -131,12 +131,18 @@ def read_json(
 def suppress_small(
     counts:pd.Series|pd.DataFrame|int, # numbers of people
     threshold:int=5, # the smallest count that is shown
+    *,
+    whole:bool=False, # a series holds all the parts of a whole: then the next smallest is hidden, too, or subtraction would tell
 ) -> Any: # the same shape, small counts replaced by the text "<5"
     "Replace counts between 1 and `threshold` − 1, so that no table points at a person. Zeros stay."
     show = lambda n: f"<{threshold}" if 0 < n < threshold else n
     if isinstance(counts, pd.DataFrame):
         return counts.map(show)
-    return counts.map(show) if isinstance(counts, pd.Series) else show(counts)
+    shown = counts.map(show) if isinstance(counts, pd.Series) else show(counts)
+    if whole and len(others := counts[counts >= threshold]) and counts.between(1, threshold - 1).any():
+        shown = shown.astype(object)
+        shown[others.idxmin()] = f"≥{threshold}"
+    return shown
 
 # %% ../nbs/00_core.ipynb #fabe7f22
 def provenance(

@@ -7,8 +7,8 @@ __all__ = ['SMALLEST', 'Scores', 'FILES', 'CHAPTERS', 'PRESETS', 'metric_name', 
            'mean_tasks', 'resample', 'tail', 'ends', 'summarise', 'differences', 'labelled_order', 'draw_labelled',
            'probe_scores', 'task_score', 'StudyError', 'fingerprint', 'Steps', 'peak_memory', 'clock', 'changes',
            'save_scores', 'load_scores', 'Study', 'main_rows', 'main_verdict', 'state_finding', 'search_sentence',
-           'table_sentence', 'single_tasks', 'size_table', 'task_table', 'group_sizes', 'column_table', 'is_phantom',
-           'describe_cohort', 'chapter_finding', 'chapter_cohort', 'chapter_results', 'chapter_groups',
+           'table_sentence', 'single_tasks', 'size_table', 'persons', 'task_table', 'group_sizes', 'column_table',
+           'is_phantom', 'describe_cohort', 'chapter_finding', 'chapter_cohort', 'chapter_results', 'chapter_groups',
            'worst_sentence', 'chapter_training', 'chapter_checks', 'chapter_methods', 'chapter_made', 'write_report',
            'study_settings', 'natural_views', 'check_study', 'wants_search', 'check_test', 'unseen_classes',
            'usable_tasks', 'split_study', 'check_input', 'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm',
@@ -399,7 +399,7 @@ class Study:
     def focus(self) -> float: # 10 % of the labels, or the nearest to it
         "The share of labels that the main comparison and the figures show."
         shares = [float(s) for s in self.results.labels.unique()]
-        return min(shares, key=lambda s: abs(np.log((s if s <= 1 else s / self.made["participants"]["train"]) / 0.1)))
+        return min(shares, key=lambda s: abs(np.log((s if s <= 1 else s / self.made["images"]["train"]) / 0.1)))
 
     @property
     def task(self) -> str: # "mean", or the only task
@@ -481,46 +481,58 @@ def size_table(
     parts:dict[str,Cohort], # train, val, test
 ) -> pd.DataFrame: # one row a part
     "Images and participants in each part."
-    return pd.DataFrame([{"part": name, "images": suppress_small(len(c)), "participants": suppress_small(c.subject.nunique())} for name, c in parts.items()])
+    return pd.DataFrame([{"part": name, "images": suppress_small(len(c)), "participants": suppress_small(persons(c))} for name, c in parts.items()])
+
+def persons(
+    cohort:Cohort, # n rows
+    rows:Any=None, # which of them, (n,) bool; None: all
+) -> int: # who stand in them
+    "People, however many images each has."
+    return int((cohort.subject if rows is None else cohort.subject[np.asarray(rows)]).nunique())
 
 def task_table(
     parts:dict[str,Cohort], # train, val, test
     kinds:dict[str,str], # kind of each task
 ) -> pd.DataFrame: # one row a task and class, or a task and its spread
-    "How often each class occurs, or the mean and SD of a measurement, in training and test."
+    "How many people each class has, or the mean and SD of a measurement, in training and test."
     rows = []
     for task, kind in kinds.items():
-        names = ["mean (SD)"] if kind == "continuous" else parts["train"].classes[task][1:] if kind == "binary" else parts["train"].classes[task]
-        for k, name in enumerate(names, start=int(kind == "binary")):
-            cells = {part: _occurs(parts[part].labels[task].dropna(), kind, k) for part in ("train", "test")}
-            rows.append({"task": readable(task), "kind": kind, "class": "yes" if (kind, name) == ("binary", "1") else name, **cells})
+        names = ["mean (SD)"] if kind == "continuous" else parts["train"].classes[task]
+        cells = {part: _occurs(parts[part], task, kind) for part in ("train", "test")}
+        shown = range(int(kind == "binary"), len(names))
+        rows += [{"task": readable(task), "kind": kind, "class": "yes" if (kind, names[k]) == ("binary", "1") else names[k], **{part: cells[part][k] for part in cells}} for k in shown]
     return pd.DataFrame(rows)
 
-def _occurs(y:pd.Series, kind:str, k:int) -> str:
-    "A count with its share, or mean and SD, as text."
+def _occurs(cohort:Cohort, task:str, kind:str) -> list[str]:
+    "Each class's people with their share, or mean and SD, as text."
+    y = cohort.labels[task]
     if kind == "continuous":
-        return f"{y.mean():.1f} ({y.std():.1f})" if len(y) >= 5 else "too few"
-    n = int((y == k).sum())
-    if 0 < n < 5 or 0 < len(y) - n < 5:
-        return "<5" if n < 5 else "all but <5"
-    return f"{n:,} of {len(y):,} ({100 * n / max(1, len(y)):.1f} %)"
+        return [f"{y.mean():.1f} ({y.std():.1f})" if persons(cohort, y.notna()) >= SMALLEST else "too few"]
+    n, counts = persons(cohort, y.notna()), pd.Series([persons(cohort, y == k) for k in range(len(cohort.classes[task]))])
+    shown = suppress_small(counts, whole=True)
+    if kind == "binary" and 0 < counts[0] < SMALLEST:
+        shown[1] = f"all but <{SMALLEST}"
+    return [v if isinstance(v, str) else f"{v:,} of {n:,} ({100 * v / max(1, n):.1f} %)" for v in shown]
 
 def group_sizes(
     parts:dict[str,Cohort], # train, val, test
 ) -> pd.DataFrame: # one row a level
     "How many participants each subgroup has, in training and test."
-    rows = [{"group": readable(g), "level": str(level), **{p: suppress_small(int((parts[p].groups[g] == level).sum())) for p in ("train", "test")}}
-            for g in parts["train"].groups for level in parts["train"].groups[g].cat.categories]
-    return pd.DataFrame(rows, columns=["group", "level", "train", "test"])
+    tables = []
+    for g in parts["train"].groups:
+        levels = parts["train"].groups[g].cat.categories
+        sizes = {p: suppress_small(pd.Series([persons(parts[p], parts[p].groups[g] == level) for level in levels], dtype=object), whole=True) for p in ("train", "test")}
+        tables.append(pd.DataFrame({"group": readable(g), "level": levels.astype(str), **{p: v.to_numpy() for p, v in sizes.items()}}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["group", "level", "train", "test"])
 
 def column_table(
     cohort:Cohort, # the training part
     columns:Sequence[str], # those that teach
 ) -> pd.DataFrame: # one row a column
     "What each column holds and how often it is missing."
-    rows = [{"column": c, "kind": cohort.schema[c].kind, "unit": cohort.schema[c].unit,
-             "missing": f"{100 * cohort.column(c).isna().mean():.1f} %"} for c in columns]
-    return pd.DataFrame(rows)
+    gaps = {c: cohort.column(c).isna().to_numpy() for c in columns}
+    missing = {c: f"<{SMALLEST} people" if 0 < persons(cohort, gap) < SMALLEST else f"{100 * gap.mean():.1f} %" for c, gap in gaps.items()}
+    return pd.DataFrame([{"column": c, "kind": cohort.schema[c].kind, "unit": cohort.schema[c].unit, "missing": missing[c]} for c in columns])
 
 # %% ../nbs/19_study.ipynb #ba5ea1e7
 def is_phantom(
@@ -578,8 +590,8 @@ def chapter_cohort(
                 if about["examples"] else "Mean images of training participants, at least twenty behind each; no participant is shown")
         parts.append(draw(plot_pictures, about["pictures"], about["names"], about["channels"], caption=what + ".", alt=what))
     parts += [Table(about["sizes"], "The parts. No participant is in two of them."),
-              Table(about["tasks"], "The tasks: number and share of participants in each class, or mean and standard deviation.")]
-    parts += [Table(about["groups"], "The subgroups, in participants. Counts from 1 to 4 are shown as <5.")] if len(about["groups"]) else []
+              Table(about["tasks"], "The tasks: number and share of participants in each class (whoever has several images may stand in several), or mean and standard deviation.")]
+    parts += [Table(about["groups"], "The subgroups, in participants. Counts from 1 to 4 are shown as <5, and beside them the next larger one as ≥5, or subtraction would tell.")] if len(about["groups"]) else []
     return Chapter("Who was studied", [*parts, Table(about["columns"], "The columns that taught the encoder.", folded=len(about["columns"]) > 12)])
 
 # %% ../nbs/19_study.ipynb #3a44deaa
@@ -605,17 +617,21 @@ def chapter_groups(
     "For whom it works."
     if not len(study.groups):
         return None
-    rows = study.groups[(study.groups.labels == study.focus) & (study.groups.task == study.task)]
-    if not rows.value.notna().any():
+    here = study.groups[study.groups.labels == study.focus]
+    measured = here[here.value.notna()].groupby("task")["level"].count()
+    if not len(measured):
         return None
+    task = study.task if study.task in measured else measured.idxmax()
+    rows = here[here.task == task]
     wide = rows.assign(cell=with_interval(rows), group=rows.group.map(readable)).pivot(index=["group", "level", "n", "cases"], columns="method", values="cell")
     order = list(dict.fromkeys(zip(rows.group.map(readable), rows.level, rows.n, rows.cases)))
     wide = wide.reindex(order)[[m for m in ARMS if m in wide]].rename(columns=arm_name).rename_axis(columns=None).reset_index()
     parts = [worst_sentence(rows),
-             draw(plot_groups, study.groups, labels=study.focus, task=study.task, alt="Performance in each subgroup, with intervals.",
+             draw(plot_groups, study.groups, labels=study.focus, task=task, alt="Performance in each subgroup, with intervals.",
                   caption="Test participants by subgroup. Groups differ in how ill they are and in size, so a lower number is a question, not yet a verdict on the model."),
              Table(wide.rename(columns={"n": "test participants", "cases": "fewest cases"}),
-                   f"{'Mean over the tasks' if study.task == 'mean' else study.task} in each subgroup with {labels_name(study.focus)} of the labels. Fewest cases: of the task with the fewest; "
+                   f"{'Mean over the tasks' if task == 'mean' else readable(task)} in each subgroup with {labels_name(study.focus)} of the labels. "
+                   f"{'' if task == study.task else 'No subgroup has enough people for all tasks, so this is the task that most of them have enough for. '}Fewest cases: of the task with the fewest; "
                    "a subgroup with fewer than five is not judged. Tasks of several classes count the classes that have five members in the subgroup.")]
     return Chapter("For whom does it work?", parts)
 
@@ -662,7 +678,7 @@ def chapter_methods(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
     "How it was done, as a paper would say it."
-    o, p = study.made["settings"], study.made["participants"]
+    o, p = study.made["settings"], study.made["images"]
     draws = study.made["draws"]
     limits = ["Intervals are percentiles of a bootstrap over test participants. They say how far chance in who was tested may move a number; chance in the training (another seed) is not in them.",
               "Two main comparisons were fixed beforehand: frozen against SimCLR, and fine-tuned against training from scratch, on the mean of the tasks at the share of labels nearest to 10 %. All others are descriptive and not corrected for their number."]
@@ -1274,13 +1290,17 @@ def judge_groups(
     "Measure every task in every subgroup. Counts below five are hidden, and such groups are not measured."
     rows = []
     for name in test.groups:
-        for level in test.groups[name].cat.categories:
+        levels = test.groups[name].cat.categories
+        sizes = suppress_small(pd.Series([persons(test, test.groups[name] == level) for level in levels], levels.astype(object), dtype=object), whole=True)
+        for level in levels:
             inside = (test.groups[name] == level).to_numpy()
             if inside.sum() == 0:
                 continue
             made = summarise(resample(scores, test.labels, kinds, rows=inside, **options), kinds)
-            cases = [int(min((y == 1).sum(), (y == 0).sum())) for t, k in kinds.items() if k == "binary" for y in [test.labels[t].to_numpy(float)[inside]]]
-            rows.append(made.assign(group=name, level=str(level), n=suppress_small(int(inside.sum())), cases=suppress_small(min(cases)) if cases else ""))
+            cases = [min(persons(test, inside & (test.labels[t] == k).to_numpy()) for k in (0, 1)) for t, kind in kinds.items() if kind == "binary"]
+            if persons(test, inside) < SMALLEST:
+                made["value"] = made["low"] = made["high"] = np.nan
+            rows.append(made.assign(group=name, level=str(level), n=sizes[level], cases=suppress_small(min(cases)) if cases else ""))
     columns = ["group", "level", "n", "cases", "method", "labels", "task", "metric", "value", "low", "high"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
@@ -1426,7 +1446,7 @@ def finish(
     out, steps = plan.steps.folder, plan.steps
     made = provenance(preset=preset, seed=plan.seed, settings=plan.settings, split=how, draws=plan.settings["draws"], fingerprint=key["cohort"],
                       device=str(pick_device(plan.device)), seconds=dict(steps.done), titles={k: t for k, (t, _) in steps.plan.items()},
-                      participants={p: len(c) for p, c in plan.parts.items()}, labelled={f"{s:g}": len(d[0]) for s, d in plan.chosen.items()},
+                      images={p: len(c) for p, c in plan.parts.items()}, participants={p: persons(c) for p, c in plan.parts.items()}, labelled={f"{s:g}": len(d[0]) for s, d in plan.chosen.items()},
                       peak_mb=plan.steps.peak, date=time.strftime("%Y-%m-%d"))
     study = Study(name=first_upper(str(cohort.info.get("origin") or "a cohort")), **judged, histories={a: m.history for a, m in models.items()},
                   cohort=describe_cohort(plan.parts, plan.kinds, plan.columns, pictures), checks=checks, made=made, models=models, extras=extras,
