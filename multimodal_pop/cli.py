@@ -39,6 +39,8 @@ def words(
 def at_least(
     low:float, # the smallest that makes sense
     kind:type=int, # int or float
+    *,
+    most:float=float("inf"), # the largest
 ) -> Any: # for an option's type=
     "A number that is checked as it is read, before anything is done."
     def read(text:str) -> float:
@@ -46,8 +48,9 @@ def at_least(
             value = kind(text)
         except ValueError:
             value = float("nan")
-        if not low <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} won't do; give a {'whole ' if kind is int else ''}number of at least {low:g}")
+        if not low <= value <= most or value == float("inf"):
+            told = f"of at least {low:g}" if most == float("inf") else f"from {low:g} to {most:g}"
+            raise argparse.ArgumentTypeError(f"{text!r} won't do; give a {'whole ' if kind is int else ''}number {told}")
         return value
     return read
 
@@ -423,7 +426,7 @@ def add_annotate(commands:Any) -> None:
     trial.add_argument("--group", help="column of the groups")
     trial.add_argument("--budgets", default="0.05,0.1,0.2", help="shares of the rows, or numbers of answers (default: 0.05,0.1,0.2)")
     trial.add_argument("--strategy", default="fusion", help="how to rank (default: fusion)")
-    trial.add_argument("--annotator", type=float, default=0.9, help="share of right answers (default: 0.9)")
+    trial.add_argument("--annotator", type=at_least(0, float, most=1), default=0.9, help="share of right answers (default: 0.9)")
     trial.add_argument("--out", help="CSV to write as well")
 
 # %% ../nbs/19_terminal.ipynb #ae730e08
