@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['CODE', 'VERSION', 'MARK', 'KINDS', 'SCHEMA', 'AHEAD', 'SCREEN', 'LOOK', 'SHEET', 'SHEET_LOOK', 'SHEET_SCRIPT',
            'tidy_row', 'check_worklist', 'hash_rows', 'fingerprint', 'Choice', 'read_choices', 'transaction',
-           'open_base', 'patiently', 'AnswerStore', 'to_plain', 'add_entry', 'now', 'undo_last', 'bind_store',
-           'different', 'frame', 'read_votes', 'read_log', 'Turn', 'whose_turn', 'to_bytes', 'is_colour', 'lay_out',
-           'to_png', 'tint', 'overlay_png', 'Pictures', 'read_pictures', 'evidence_texts', 'card', 'add_context',
-           'Annotator', 'submit', 'handle_message', 'carry_out', 'send_item', 'widget_class', 'make_widget',
-           'sheet_html', 'harmless', 'export_worklist', 'read_worklist', 'read_table', 'lines_of', 'label_reader',
-           'check_columns', 'import_answers', 'import_store', 'drop_repeats', 'merge_answers', 'votes_table',
-           'plot_pace', 'read_numbers', 'given_labels', 'place_votes', 'class_names', 'export_review', 'import_review',
-           'simulate_file']
+           'open_base', 'patiently', 'AnswerStore', 'to_plain', 'check_entry', 'add_entry', 'now', 'undo_last',
+           'bind_store', 'different', 'frame', 'read_votes', 'read_log', 'Turn', 'whose_turn', 'to_bytes', 'is_colour',
+           'lay_out', 'to_png', 'tint', 'overlay_png', 'Pictures', 'read_pictures', 'evidence_texts', 'card',
+           'add_context', 'Annotator', 'submit', 'handle_message', 'carry_out', 'send_item', 'widget_class',
+           'make_widget', 'sheet_html', 'harmless', 'spare_answers', 'export_worklist', 'read_worklist', 'read_table',
+           'lines_of', 'label_reader', 'check_columns', 'import_answers', 'import_store', 'drop_repeats',
+           'merge_answers', 'votes_table', 'plot_pace', 'spare_inputs', 'read_numbers', 'given_labels', 'place_votes',
+           'class_names', 'export_review', 'import_review', 'simulate_file']
 
 # %% ../nbs/13_desk.ipynb #3755cc51
 import base64
@@ -275,6 +275,20 @@ def to_plain(
         raise CohortError("rows and labels are integers or texts")
     return value
 
+def check_entry(
+    store:AnswerStore, # where to
+    row:int|str, # row number or code
+    label:int|str|None, # of an answer; None: a skip
+) -> None:
+    "Raise `CohortError` for a row or label that the store's worklist does not have; a store without a worklist takes all."
+    with store.lock:
+        about = dict(store.base.execute("SELECT key, value FROM about WHERE key IN ('members', 'choices')"))
+    if "members" in about and str(row) not in json.loads(about["members"]):
+        raise CohortError(f"this row is not on the worklist of {store.path.name}; nothing was kept")
+    labels = [c["label"] for c in json.loads(about["choices"])] if "choices" in about else [label]
+    if label is not None and label not in labels:
+        raise CohortError(f"{label!r} is not among the choices of {store.path.name}: {', '.join(map(repr, labels))}")
+
 def add_entry(
     store:AnswerStore, # where to
     kind:str, # "answer" or "skip"
@@ -284,11 +298,15 @@ def add_entry(
     label:int|str|None=None, # of an answer
     seconds:float|None=None, # how long it took
 ) -> int: # number of the entry
-    "Add one line to the log. Raises `CohortError` if it is not a row, a label or a name."
+    "Add one line to the log. Raises `CohortError` if it is not a row or a label of the worklist, or not a name."
+    if kind not in ("answer", "skip"):
+        raise CohortError(f"{kind!r} is no entry of the log; it is an answer or a skip (undo() takes either back)")
     if tidy_row(row) is None or not str(annotator).strip():
         raise CohortError("an answer needs a row number (or a code of hash_rows) and the annotator's name")
     spent = float(seconds) if seconds is not None and 0 <= float(seconds) < 1e6 else None
-    values = (now(), str(annotator).strip(), tidy_row(row), kind, None if kind == "skip" else to_plain(label), spent)
+    row, label = tidy_row(row), None if kind == "skip" else to_plain(label)
+    check_entry(store, row, label)
+    values = (now(), str(annotator).strip(), row, kind, label, spent)
     with store.lock, transaction(store.base) as base:
         return base.execute("INSERT INTO log (time, annotator, row, kind, label, seconds) VALUES (?, ?, ?, ?, ?, ?)", values).lastrowid
 
@@ -315,7 +333,7 @@ def bind_store(
     question:str, # what is asked
 ) -> AnswerStore: # the same
     "Write down what a new store is about, or compare. Raises `CohortError` if it is about something else."
-    wanted = {"worklist": fingerprint(worklist), "rows": str(len(worklist)), "question": question}
+    wanted = {"worklist": fingerprint(worklist), "rows": str(len(worklist)), "question": question, "members": json.dumps(sorted(map(str, worklist["row"])))}
     if choices is not None:
         wanted["choices"] = json.dumps([asdict(c) for c in read_choices(choices)])
     with store.lock, transaction(store.base) as base:
@@ -970,6 +988,22 @@ def harmless(
     return "'" + value if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
 
 # %% ../nbs/13_desk.ipynb #a02f94dd
+def spare_answers(
+    folder:Path, # that is to be written to
+    about:Mapping, # worklist, question and choices, as worklist.json will hold them
+    worklist:pd.DataFrame, # that will be written
+) -> None:
+    "Raise `CohortError` if the folder holds answers, or another worklist, whose answers may still come."
+    if not (folder / "worklist.csv").is_file():
+        return
+    kept = read_table(folder / "worklist.csv")
+    if answered := int((kept["answer"].fillna("") != "").sum()) if "answer" in kept else 0:
+        raise CohortError(f"{folder.name} holds a worklist with {answered} answers: import them and export to another folder, or lose them by overwrite=")
+    known = read_json(folder / "worklist.json") if (folder / "worklist.json").is_file() else {}
+    codes = {"code" in table and frozenset(table["code"]) for table in (kept, worklist)}
+    if known != about or len(codes) > 1:
+        raise CohortError(f"{folder.name} holds another worklist, whose answers could no longer be read: choose another folder, or forget it by overwrite=")
+
 def export_worklist(
     worklist:pd.DataFrame, # row, score, reason; perhaps label and evidence
     images:Any, # Cohort, array (n, c, h, w), or a callable row -> (c, h, w)
@@ -980,22 +1014,25 @@ def export_worklist(
     evidence:Any=None, # from the reports, see `evidence_texts`
     question:str="", # what is asked
     salt:str|None=None, # a secret: the sheet then carries codes in place of row numbers
-    **options:Any, # overlay, channels; blind=False
+    **options:Any, # overlay, channels; blind=False; overwrite=False, True forgets the worklist that the folder holds
 ) -> Path: # the folder, with worklist.csv, worklist.json and sheet.html
-    "Write a worklist for experts. Raises `CohortError` if it does not fit the images."
-    folder, made, blind = Path(folder), read_choices(choices), options.pop("blind", False)
+    "Write a worklist for experts. Raises `CohortError` if it does not fit the images, or if the folder holds answers or another worklist."
+    folder, made, blind, overwrite = Path(folder), read_choices(choices), options.pop("blind", False), options.pop("overwrite", False)
     if unknown := set(options) - {"overlay", "channels"}:
-        raise CohortError(f"export_worklist has no option {sorted(unknown)[0]!r}; it has overlay, channels and blind")
+        raise CohortError(f"export_worklist has no option {sorted(unknown)[0]!r}; it has overlay, channels, blind and overwrite")
     pictures = read_pictures(images, **options)
     full = add_context(check_worklist(worklist, pictures.n), labels, evidence)
     full = full if salt is None else full.assign(code=hash_rows(full["row"], salt))
     mark = fingerprint(full)
+    about = {"worklist": mark, "question": question, "choices": [asdict(c) for c in made]}
+    if not overwrite:
+        spare_answers(folder, about, full)
     page = sheet_html(full, pictures, made, question or "What do you see?", mark, blind)
     table = full[[c for c in ("row", "code", "score", "reason", "label") if c in full]].map(harmless).assign(answer="", annotator="", worklist=mark)
     for name, text in (("worklist.csv", table.to_csv(index=False)), ("sheet.html", page)):
         with write_atomic(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    write_json(folder / "worklist.json", {"worklist": mark, "question": question, "choices": [asdict(c) for c in made]})
+    write_json(folder / "worklist.json", about)
     return folder
 
 def read_worklist(
@@ -1164,6 +1201,15 @@ def plot_pace(
     return ax
 
 # %% ../nbs/13_desk.ipynb #c118d785
+def spare_inputs(
+    out:str|Path, # to be written
+    *inputs:str|Path|None, # what is read: files or folders
+) -> None:
+    "Raise `CohortError` if what is to be written is one of the inputs, whatever it is called."
+    for path in (Path(given) for given in inputs if given is not None):
+        if Path(out).resolve() == path.resolve() or Path(out).exists() and path.exists() and Path(out).samefile(path):
+            raise CohortError(f"{Path(out).name} is read here and would be written over: give another name for what is written (out=)")
+
 def read_numbers(
     path:str|Path, # .npy, .csv or .parquet; (n,) or (n, k)
     n:int, # rows that are needed
@@ -1258,6 +1304,7 @@ def import_review(
     annotator:str|None=None, # who answered, where a file doesn't say
 ) -> str: # what was read, in words
     "`multimodal-pop annotate import`: check and merge answers, and write the votes."
+    spare_inputs(out, folder, *answers, *(Path(folder) / name for name in ("worklist.csv", "worklist.json", "sheet.html")))
     worklist = read_worklist(folder)
     votes = import_answers(list(answers), worklist, annotator=annotator)
     with write_atomic(out) as temporary:
@@ -1284,13 +1331,17 @@ def simulate_file(
     path = Path(path)
     if path.suffix not in (".csv", ".parquet") or not path.is_file():
         raise CohortError(f"{path.name} must be a .csv or .parquet file that is there")
+    if out is not None:
+        spare_inputs(out, path)
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     if lacking := [c for c in (label, truth, *probs, *([group] if group else [])) if c not in table]:
         raise CohortError(f"{path.name} lacks the column {' and '.join(lacking)}; it has {', '.join(map(str, table))}")
-    if (bad := table[[label, truth, *probs]].isna().any(axis=1)).any():
-        raise CohortError(f"{path.name}, {row_list(bad)}: a label or probability is missing")
-    p = table[list(probs)].to_numpy(float)
-    curve = simulate_review(table[label].to_numpy(int), table[truth].to_numpy(int), p[:, 0] if p.shape[1] == 1 else p, budgets=list(budgets),
+    numbers = {c: pd.to_numeric(table[c], errors="coerce") for c in (label, truth, *probs)}
+    for name, values in numbers.items():
+        if values.isna().any():
+            raise CohortError(f"{path.name}, column {name!r}, {row_list(values.isna())}: missing or no number; labels are 0, 1, …, in the order of the columns of probabilities")
+    p = np.column_stack([numbers[c].to_numpy(float) for c in probs])
+    curve = simulate_review(numbers[label].to_numpy(), numbers[truth].to_numpy(), p[:, 0] if p.shape[1] == 1 else p, budgets=list(budgets),
                             groups=None if group is None else table[group].astype(str).to_numpy(), **options)
     if out is not None:
         with write_atomic(out) as temporary:
