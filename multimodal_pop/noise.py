@@ -238,13 +238,14 @@ def fit_truth(
 # %% ../nbs/11_noise.ipynb #f3e0ab96
 @dataclass(frozen=True, eq=False)
 class _Part:
-    "What one group's rows say: joint P(true, given), variances, counts."
+    "What one group's rows say: joint P(true, given), variances, audited counts."
     joint: np.ndarray
     variance: np.ndarray # of P(given | true), (k, k)
     rate_variance: float
-    seen: np.ndarray # audited rows by true class, (k,)
+    counts: np.ndarray # audited rows by true and given class, (k, k)
     n: int
 
+    seen = property(lambda self: self.counts.sum(1))
     prior = property(lambda self: self.joint.sum(1))
     matrix = property(lambda self: _rows_to_one(self.joint))
 
@@ -285,7 +286,12 @@ def _assist(given:np.ndarray, predicted:np.ndarray, truth:np.ndarray) -> _Part:
     variance = spread(noise * marginal ** 2) + spread(second * marginal) / n
     right = share.diagonal()
     rate_variance = marginal ** 2 @ noise.diagonal() + (marginal @ right ** 2 - (marginal @ right) ** 2) / n
-    return _Part(joint, variance, float(rate_variance), np.bincount(truth[truth >= 0], minlength=k), n)
+    return _Part(joint, variance, float(rate_variance), _tally(truth, given, k), n)
+
+def _tally(truth:np.ndarray, given:np.ndarray, k:int) -> np.ndarray:
+    "Audited rows by true and given class, (k, k)."
+    audited = truth >= 0
+    return np.bincount(truth[audited] * k + given[audited], minlength=k * k).reshape(k, k)
 
 # %% ../nbs/11_noise.ipynb #c6236407
 def effective_interval(
@@ -294,6 +300,7 @@ def effective_interval(
     seen:np.ndarray, # audited rows behind each, broadcastable
     total:np.ndarray, # all rows behind each, broadcastable: the largest effective size
     *,
+    hits:np.ndarray|None=None, # audited rows that show it, of those seen: none can't exclude 0, all can't exclude 1
     level:float=0.95, # of the interval
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # lower and upper limits, effective sizes
     "Jeffreys' interval at the effective sample size; an estimate of nearly none reaches down to zero."
@@ -303,6 +310,11 @@ def effective_interval(
     tail = (1 - level) / 2
     low = np.where(a < 0.5, 0, stats.beta.ppf(tail, a + 0.5, b + 0.5))
     high = np.where(b < 0.5, 1, stats.beta.ppf(1 - tail, a + 0.5, b + 0.5))
+    if hits is not None: # never or always seen: what the exact binomial limit can't exclude stays within
+        none, least = hits == 0, tail ** (1 / np.maximum(seen, 1e-9))
+        every = hits == seen
+        low = np.where(none, 0, np.where(every, np.minimum(low, least), low))
+        high = np.where(every, 1, np.where(none, np.maximum(high, 1 - least), high))
     return low, high, size
 
 # %% ../nbs/11_noise.ipynb #83249e25
@@ -449,15 +461,15 @@ def _pool(parts:list[_Part]) -> _Part:
     inner = [w * p.prior[:, None] / prior for w, p in zip(weight, parts)]
     matrix = _rows_to_one(joint)
     variance = sum(a ** 2 * p.variance for a, p in zip(inner, parts))
-    return _Part(joint, variance, float(sum(w ** 2 * p.rate_variance for w, p in zip(weight, parts))), sum(p.seen for p in parts), n)
+    return _Part(joint, variance, float(sum(w ** 2 * p.rate_variance for w, p in zip(weight, parts))), sum(p.counts for p in parts), n)
 
 def _summarise(part:_Part, matrix:np.ndarray|None=None, **extra:Any) -> NoiseEstimate:
     "Limits of a part; `matrix` is the shrunken point, kept within them."
-    low, high, _ = effective_interval(part.matrix, part.variance, part.seen[:, None], (part.n * part.prior)[:, None])
+    low, high, _ = effective_interval(part.matrix, part.variance, part.seen[:, None], (part.n * part.prior)[:, None], hits=part.counts)
     matrix = np.clip(part.matrix if matrix is None else matrix, low, high)
     matrix = matrix / matrix.sum(1, keepdims=True)
     rate, seen = 1 - part.joint.trace(), part.seen.sum()
-    rate_low, rate_high, _ = effective_interval(rate, part.rate_variance, seen, part.n)
+    rate_low, rate_high, _ = effective_interval(rate, part.rate_variance, seen, part.n, hits=(part.counts * (1 - np.eye(len(part.counts)))).sum())
     return NoiseEstimate(matrix, part.prior, float(rate), low, high, float(rate_low), float(rate_high), True, part.n, int(seen), **extra)
 
 # %% ../nbs/11_noise.ipynb #7e5060a3
@@ -494,7 +506,7 @@ def _crowd(part:_Part, given:np.ndarray, truth:np.ndarray, who:np.ndarray) -> _P
     wrong = (given != truth)[seen] - np.mean((given != truth)[seen])
     effect = np.sum(np.bincount(who[seen], wrong) ** 2) / max(np.sum(wrong ** 2), 1e-9)
     effect = max(1.0, effect) if (people := len(np.unique(who[seen]))) < seen.sum() and people > 1 else 1.0
-    return replace(part, variance=part.variance * effect, rate_variance=part.rate_variance * effect, seen=part.seen / effect)
+    return replace(part, variance=part.variance * effect, rate_variance=part.rate_variance * effect, counts=part.counts / effect)
 
 # %% ../nbs/11_noise.ipynb #1425bd11
 def fit_pool(
@@ -797,12 +809,12 @@ def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list,
     worst = lambda name, pick: pick([getattr(e, name) for e in groups.values()])
     return NoiseEstimate(_rows_to_one(joint), joint.sum(1), float(1 - joint.trace()), worst("low", np.minimum.reduce), worst("high", np.maximum.reduce),
                          0.0, worst("rate_high", max), False, len(given), by_group=groups, separability=float(weight @ [e.separability for e in groups.values()]),
-                         p_gap=gap_test(given[once], codes[once], _plateau_strata(given[once], clean[once]), seed=seed), audit_rows=worst("audit_rows", max))
+                         p_gap=gap_test(given[once], codes[once], _plateau_strata(given[once], probs[once]), seed=seed), audit_rows=worst("audit_rows", max))
 
-def _plateau_strata(given:np.ndarray, clean:np.ndarray) -> np.ndarray:
-    "The plateau each row lies on, -1 for none; a row on two belongs to the later class."
+def _plateau_strata(given:np.ndarray, probs:np.ndarray) -> np.ndarray:
+    "The plateau each row lies on, -1 for none; a row on two belongs to the later class. Of raw probabilities: the clean posterior knows the groups and would sort them apart."
     strata = np.full(len(given), -1)
-    for t, rows in enumerate(_plateaus(given, clean)):
+    for t, rows in enumerate(_plateaus(given, probs)):
         strata[rows] = t
     return strata
 
