@@ -84,9 +84,9 @@ def noisy_world(
     return NoisyWorld(given, clean @ stack.mean(0), truth, np.array(names, dtype=object)[group], matrices)
 
 # %% ../nbs/11_noise.ipynb #9aafd2a4
-def _check(labels:Any, probs:Any, groups:Any=None) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
-    "Labels (n,) ints, probabilities (n, k), group codes (n,), group names; complaints name rows."
-    same_rows(labels=labels, probs=probs, groups=groups)
+def _check(labels:Any, probs:Any, groups:Any=None, **beside:Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
+    "Labels (n,) ints, probabilities (n, k), group codes (n,), group names; complaints name rows. What stands `beside` must be about the same people."
+    same_rows(labels=labels, probs=probs, groups=groups, **beside)
     raw, probs = np.asarray(labels), np.asarray(probs, float)
     if raw.ndim != 1 or len(raw) == 0:
         raise CohortError(f"labels have shape {raw.shape}; give one whole number for each row, shape (n,)")
@@ -432,14 +432,28 @@ def _expert(labels:Any) -> np.ndarray:
     except (TypeError, ValueError):
         raise CohortError("audited holds text; code the expert's labels as 0, 1, …, like the given ones") from None
 
-def _read_audit(audited:Any, n:int, k:int) -> np.ndarray:
-    "The expert's labels as ints, -1 where there are none, (n,)."
+def _audited_rows(keys:pd.Index, ids:pd.Index|None, n:int) -> np.ndarray:
+    "The rows that an audit's keys speak of: by the labels' ids if they are ids, else row numbers."
+    known = np.zeros(len(keys), bool) if ids is None else keys.isin(ids)
+    if known.any() and not known.all():
+        raise CohortError(f"audited: {(~known).sum()} of {len(keys)} keys are not in the index of labels (its {row_list(~known)}), the others are; keep audited[audited.index.isin(labels.index)], or give row numbers as a dictionary")
+    if known.any() and ids.duplicated().any():
+        raise CohortError(f"audited can't be matched by id: labels has an id twice in {row_list(ids.duplicated())}; give one value for each row, NaN where nobody looked")
+    rows = ids.get_indexer(keys) if known.any() else keys.tolist()
+    if not all(isinstance(r, (int, np.integer)) and 0 <= r < n for r in rows):
+        raise CohortError(f"audited: keys must be row numbers from 0 to {n - 1}{'' if ids is None else ', or ids in the index of labels'}")
+    if keys.duplicated().any():
+        raise CohortError(f"audited names a row twice, at its {row_list(keys.duplicated())}; give one answer for each")
+    return np.array(rows, int)
+
+def _read_audit(audited:Any, n:int, k:int, labels:Any=None) -> np.ndarray:
+    "The expert's labels as ints, -1 where there are none, (n,). A sparse Series is matched to the ids of `labels`, if it has any."
     if isinstance(audited, Mapping) or (isinstance(audited, pd.Series) and len(audited) != n):
-        rows, values = np.array(list(audited.keys())), _expert(list(audited.values) if isinstance(audited, pd.Series) else list(audited.values()))
-        if not all(isinstance(r, (int, np.integer)) and 0 <= r < n for r in rows.tolist()):
-            raise CohortError(f"audited: keys must be row numbers from 0 to {n - 1}")
+        series = isinstance(audited, pd.Series)
+        ids = labels.index if series and isinstance(labels, pd.Series) and not labels.index.equals(pd.RangeIndex(n)) else None
+        rows = _audited_rows(audited.index if series else pd.Index(list(audited), dtype=object), ids, n)
         full = np.full(n, np.nan)
-        full[rows.astype(int)] = values
+        full[rows] = _expert(list(audited.values) if series else list(audited.values()))
     else:
         full = _expert(audited)
     if full.shape != (n,):
@@ -824,17 +838,17 @@ def estimate_noise(
     probs:np.ndarray, # out-of-sample probabilities, (n, k) or (n,) for two classes
     *,
     groups:Sequence|None=None, # group of each row, (n,); a DataFrame's columns are joined
-    audited:Any=None, # an expert's labels of a RANDOM sample (of each group): row number -> label, or (n,) with NaN
+    audited:Any=None, # an expert's labels of a RANDOM sample (of each group): row number (of a Series: or id) -> label, or (n,) with NaN
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of permutations and folds
 ) -> NoiseEstimate: # matrix[true, given], prior, rate, limits, the same by group
     "Estimate label noise: 95 % intervals with an audit, bounds without. Raises `CohortError` for input it can't use."
-    given, probs, codes, names = _check(labels, probs, groups)
+    given, probs, codes, names = _check(labels, probs, groups, subject=subject, audited=audited)
     who = _people(subject, len(given))
     if audited is None:
         _need_classes(given, probs.shape[1])
         return _unaudited(given, probs, codes, names, who, seed)
-    return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1]), who, seed)
+    return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1], labels), who, seed)
 
 # %% ../nbs/11_noise.ipynb #3c952474
 def plot_noise_matrix(
@@ -954,7 +968,13 @@ def neighbour_probs(
     subject:Sequence|None=None, # who each row belongs to, (n,)
 ) -> np.ndarray: # smoothed shares of votes, never the person's own, (n, k)
     "What the nearest neighbours are called: a view that needs no model, from the shared space or any other."
-    labels, features = np.asarray(labels, int), np.asarray(features, np.float32).reshape(len(labels), -1)
+    same_rows(labels=labels, features=features, subject=subject)
+    if len(features) != len(labels):
+        raise CohortError(f"features: {len(features)} rows, but there are {len(labels)} labels")
+    try:
+        labels, features = np.asarray(labels, int), np.asarray(features, np.float32).reshape(len(labels), -1)
+    except (TypeError, ValueError):
+        raise CohortError("features (or labels) are not numbers; give an embedding, shape (n, d), with categories coded as columns of 0 and 1") from None
     if not np.isfinite(features).all():
         raise CohortError(f"features are not finite in {row_list(~np.isfinite(features).all(1))}")
     who, k = _people(subject, len(labels)), classes or labels.max() + 1
@@ -985,8 +1005,6 @@ def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping
     if not any(np.allclose(view, probs, equal_nan=True) for view in voting.values()):
         voting = {"model": probs, **voting}
     if features is not None:
-        if len(features) != len(labels):
-            raise CohortError(f"features: {len(features)} rows, but there are {len(labels)} labels")
         voting["neighbours"] = neighbour_probs(labels, features, classes=k, subject=who)
     return voting
 
@@ -1013,20 +1031,20 @@ def find_issues(
     groups:Sequence|None=None, # group of each row; used where noise differs between groups
     features:np.ndarray|None=None, # an embedding for the neighbours' vote, (n, d)
     views:Mapping|None=None, # more out-of-sample probabilities: {"image": (n, k), "table": …}; NaN rows abstain
-    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed
+    noise:Any=None, # of `estimate_noise`, best with an audit; or a known matrix, or group -> matrix (P(given | true)); None: guessed
     independent:str|None=None, # name of a view that errs independently of all others, given the truth; it and they tell the noise (two classes)
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
     "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
-    same_rows(**{"labels": labels, "probs": probs, "features": features}, **({f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}))
-    given, probs, codes, names = _check(labels, probs, groups)
+    others = {f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}
+    given, probs, codes, names = _check(labels, probs, groups, features=features, subject=subject, **others)
     who = _people(subject, len(given))
     voting = _read_views(given, probs, features, views, who)
     stack = np.stack(list(voting.values()))
     _check_independent(independent, voting, probs.shape[1], noise)
     if noise is not None:
-        codes, matrices = _group_matrices(noise, codes, names)
+        codes, matrices = _group_matrices(noise, codes, names, probs.shape[1])
     else:
         _need_classes(given, probs.shape[1])
         matrices, plain = None, np.zeros(len(given), int)
@@ -1044,7 +1062,7 @@ def find_issues(
     return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
 
 # %% ../nbs/11_noise.ipynb #216e8baf
-def _check_independent(name:str|None, voting:Mapping, k:int, noise:NoiseEstimate|None) -> None:
+def _check_independent(name:str|None, voting:Mapping, k:int, noise:Any) -> None:
     "Refuse a claim of independence that can't be used."
     if name is None:
         return
@@ -1053,14 +1071,30 @@ def _check_independent(name:str|None, voting:Mapping, k:int, noise:NoiseEstimate
     if k > 2 or noise is not None:
         raise CohortError("independent tells the noise of two classes where no estimate is given; leave it out, or leave out noise")
 
-def _group_matrices(noise:NoiseEstimate, codes:np.ndarray, names:list) -> tuple[np.ndarray, np.ndarray]:
+def _group_matrices(noise:Any, codes:np.ndarray, names:list, k:int|None=None) -> tuple[np.ndarray, np.ndarray]:
     "The matrices to use and each row's place among them. Audited groups are shrunken already; bounds need a gap to be told apart."
-    if not (noise.by_group and names and (noise.identifiable or noise.gap)):
-        return np.zeros(len(codes), int), noise.matrix[None]
-    lacking = [name for name in names if name not in noise.by_group]
+    if isinstance(noise, NoiseEstimate):
+        apart = noise.by_group and names and (noise.identifiable or noise.gap)
+        noise = {name: e.matrix for name, e in noise.by_group.items()} if apart else noise.matrix
+    if not isinstance(noise, Mapping):
+        return np.zeros(len(codes), int), _known_matrix(noise, k)[None]
+    if not names:
+        raise CohortError("noise is given by group: give groups= as well, one for each row")
+    lacking = [name for name in names if name not in noise]
     if lacking:
         raise CohortError(f"noise was estimated without {len(lacking)} of the groups that are given here; estimate it with the same groups")
-    return codes, np.stack([noise.by_group[name].matrix for name in names])
+    return codes, np.stack([_known_matrix(noise[name], k) for name in names])
+
+def _known_matrix(matrix:Any, k:int|None) -> np.ndarray:
+    "A noise matrix as floats, (k, k); refused if it is none."
+    try:
+        matrix = np.asarray(matrix, float)
+    except (TypeError, ValueError):
+        raise CohortError("noise is not numbers; give what `estimate_noise` returns, a matrix P(given | true), or group -> matrix") from None
+    k = k or len(matrix)
+    if matrix.shape != (k, k) or not np.isfinite(matrix).all() or (matrix < -1e-9).any() or (np.abs(matrix.sum(1) - 1) > 1e-3).any():
+        raise CohortError(f"noise must hold P(given | true), shape ({k}, {k}), rows true, columns given: no negative entries, rows that sum to one")
+    return matrix
 
 # %% ../nbs/11_noise.ipynb #e181004a
 def plot_issues(
@@ -1069,6 +1103,7 @@ def plot_issues(
     ax:Axes|None=None, # where to draw
 ) -> Axes: # precision and recall
     "Precision against recall of ranked label errors; our own score first, in red."
+    same_rows(wrong=wrong, **{f"scores[{name!r}]": score for name, score in scores.items()})
     ax, wrong = new_ax(ax, figsize=(6, 3.6)), np.asarray(wrong, bool)
     colours = [COLORS["doubt"], COLORS["context"], COLORS["image"], COLORS["table"], COLORS["joint"]]
     values = {name: average_precision_score(wrong, score) for name, score in scores.items()}
@@ -1087,6 +1122,7 @@ def plot_scores(
     ax:Axes|None=None, # where to draw
 ) -> Axes: # a histogram
     "How doubt is spread over the rows; with the truth, right and wrong labels apart."
+    same_rows(p_error=p_error, wrong=wrong)
     ax, p_error = new_ax(ax, figsize=(6, 3)), np.asarray(p_error)
     wrong = np.zeros(len(p_error), bool) if wrong is None else np.asarray(wrong, bool)
     ax.hist([p_error[~wrong], p_error[wrong]], bins=np.linspace(0, 1, 21), stacked=True, color=[COLORS["context"], COLORS["doubt"]],
@@ -1100,7 +1136,10 @@ def plot_scores(
 def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray, int]:
     "The table of votes, the same one-hot (n, annotators, k), and k."
     votes = pd.DataFrame(votes)
-    values = votes.to_numpy(float)
+    try:
+        values = votes.to_numpy(float, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise CohortError("votes hold text; code the classes as 0, 1, …, with NaN where nobody answered") from None
     k = classes or (int(np.nanmax(values)) + 1 if np.isfinite(values).any() else 0)
     bad = ~np.isnan(values) & ~np.isin(values, np.arange(k))
     if k < 2 or bad.any():
