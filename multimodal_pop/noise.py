@@ -303,7 +303,7 @@ def effective_interval(
     hits:np.ndarray|None=None, # audited rows that show it, of those seen: none can't exclude 0, all can't exclude 1
     level:float=0.95, # of the interval
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # lower and upper limits, effective sizes
-    "Jeffreys' interval at the effective sample size; an estimate of nearly none reaches down to zero."
+    "Jeffreys' interval at the effective sample size; an estimate of nearly none, or of what the audit never met, reaches down to zero."
     held = (value * seen + 0.5) / (seen + 1)
     size = np.clip(held * (1 - held) / np.maximum(variance, 1e-12), 1, np.maximum(total, 1))
     a, b = value * size, (1 - value) * size
@@ -1146,14 +1146,18 @@ def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray
         raise CohortError(f"votes must be classes 0, 1, … with NaN where nobody answered; {row_list(bad.any(1)) if bad.any() else 'all answers'} hold something else or one class only; set `classes` to their number")
     return votes, values[:, :, None] == np.arange(k), k
 
-def _weigh(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "Each annotator's log evidence (n, annotators, k) and the classes' log balance (k,), by Dawid and Skene's model."
-    n, people, k = hot.shape
+def _skills(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Each annotator's accuracy (annotators,) and the classes' log balance (k,), by Dawid and Skene's model."
     found = combine_labels(votes, method="dawid-skene").attrs
-    accuracy = np.clip(found["sources"]["accuracy"].to_numpy(), 1 / k + 0.01, 0.995)
-    balance = np.full(k, 0.5 / n)
+    balance = np.full(hot.shape[2], 0.5 / len(hot))
     balance[:len(found["balance"])] += found["balance"]
-    return hot * np.log(accuracy * (k - 1) / (1 - accuracy))[:, None], np.log(balance)
+    return found["sources"]["accuracy"].to_numpy(), np.log(balance)
+
+def _weigh(hot:np.ndarray, accuracy:np.ndarray) -> np.ndarray:
+    "Each annotator's log evidence, (n, annotators, k)."
+    k = hot.shape[2]
+    accuracy = np.clip(accuracy, 1 / k + 0.01, 0.995)
+    return hot * np.log(accuracy * (k - 1) / (1 - accuracy))[:, None]
 
 def consensus(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
@@ -1162,8 +1166,8 @@ def consensus(
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
     "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy. Raises `CohortError`."
     votes, hot, k = _read_answers(votes, classes)
-    weights, balance = _weigh(votes, hot)
-    soft, answers = softmax(weights.sum(1) + balance, axis=1), hot.sum((1, 2))
+    accuracy, balance = _skills(votes, hot)
+    soft, answers = softmax(_weigh(hot, accuracy).sum(1) + balance, axis=1), hot.sum((1, 2))
     label = soft.argmax(1)
     rows = np.arange(len(votes))
     agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
@@ -1171,18 +1175,46 @@ def consensus(
                          **{f"p_{c}": soft[:, c] for c in range(k)}}, index=votes.index)
 
 # %% ../nbs/11_noise.ipynb #ea134854
-def _accuracy(own:np.ndarray, others:np.ndarray) -> tuple[float, float, float]:
-    "Accuracy with 95 % limits, from one's answers (m, k) one-hot and the probabilities that the others' answers give (m, k)."
-    m, k = own.shape
-    known = (others ** 2).sum(1)
-    unknown = (1 - known) / (k - 1)
-    met, spread = (others * own).sum(1) - unknown, known - unknown
-    if m == 0 or spread.sum() < 1e-6 * m:
-        return np.nan, 0.0, 1.0
-    value = float(np.clip(met.sum() / spread.sum(), 0, 1))
-    variance = np.sum((met - value * spread) ** 2) / spread.sum() ** 2
-    _, _, size = effective_interval(np.array(value), np.array(variance), m, m)
-    return value, *stats.beta.ppf([0.025, 0.975], value * size + 0.5, (1 - value) * size + 0.5)
+def _meet(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "How far each answer meets the others' beyond what an always wrong one would, and how far an always right one could, (n, annotators) each; row i counts `times[i]`."
+    seen, weights = hot.any(2), _weigh(hot, accuracy)
+    others = softmax((weights.sum(1) + balance)[:, None] - weights, axis=2)
+    known = (others ** 2).sum(2)
+    unknown = (1 - known) / (hot.shape[2] - 1)
+    times = seen * ((seen.sum(1) > 1) * times)[:, None]
+    return times * ((others * hot).sum(2) - unknown), times * (known - unknown)
+
+def _solve(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray, rounds:int=30) -> np.ndarray:
+    "Accuracies (annotators,) at which everybody meets the others as often as expected; row i counts `times[i]`. Who can't be judged keeps their own."
+    for _ in range(rounds):
+        met, spread = (part.sum(0) for part in _meet(hot, accuracy, balance, times))
+        judged = spread > 1e-6 * max(times.sum(), 1)
+        accuracy = np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
+    return np.where(judged, accuracy, np.nan)
+
+def _cautious(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, times:np.ndarray, seen:np.ndarray) -> np.ndarray:
+    "Lower limits (annotators,) if the others are no better than the model that started it off says."
+    met, spread = _meet(hot, start, balance, np.ones(len(hot)))
+    total = np.maximum(times @ spread, 1e-12)
+    value = np.clip(times @ met / total, 0, 1)
+    size = effective_interval(value, times @ (met - value * spread) ** 2 / total ** 2, seen, seen)[2]
+    return stats.beta.ppf(0.025, value * size + 0.5, (1 - value) * size + 0.5)
+
+def _accuracies(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
+    "Accuracy, lower and upper 95 % limit of every annotator, (3, annotators); limits by leaving out a part of the rows at a time."
+    kinds, kind = np.unique(hot.reshape(len(hot), -1), axis=0, return_inverse=True)
+    part, counts = generator(0, "parts").permutation(len(hot)) % parts, np.zeros((parts, len(kinds)))
+    np.add.at(counts, (part, kind.ravel()), 1)
+    kinds, total = kinds.reshape(-1, *hot.shape[1:]), counts.sum(0)
+    value = _solve(kinds, start, balance, total)
+    first = np.where(np.isnan(value), start, value)
+    without = np.array([_solve(kinds, first, balance, total - left_out) for left_out in counts])
+    margin = stats.t.ppf(0.975, parts - 1) * np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
+    clipped, seen = np.clip(value, 0, 1), (hot.any(2) & (hot.sum((1, 2)) > 1)[:, None]).sum(0)
+    least = stats.beta.ppf([[0.025], [0.975]], clipped * seen + 0.5, (1 - clipped) * seen + 0.5)
+    low, high = np.clip([np.minimum(least[0], value - margin), np.maximum(least[1], value + margin)], 0, 1)
+    low = np.where(value > 0.99, np.minimum(low, _cautious(kinds, start, balance, total, seen)), low) # at the edge the parts no longer differ
+    return np.stack([clipped, np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)])
 
 def annotator_quality(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
@@ -1191,8 +1223,8 @@ def annotator_quality(
 ) -> pd.DataFrame: # annotator, rows, agreement, low, high, chance, accuracy, accuracy_low, accuracy_high; .attrs["consensus"]
     "Agreement of each annotator with the others' majority (ties left out) and accuracy against their probabilities, with 95 % limits."
     votes, hot, k = _read_answers(votes, classes)
-    weights, balance = _weigh(votes, hot)
-    counts, evidence, met, rows = hot.sum(1), weights.sum(1) + balance, (hot.any(2).T @ hot.any(2)) > 0, []
+    counts, met, rows = hot.sum(1), (hot.any(2).T @ hot.any(2)) > 0, []
+    accuracies = _accuracies(hot, *_skills(votes, hot))
     for a, name in enumerate(votes):
         seen = hot[:, a].any(1) & (counts.sum(1) > 1)
         own, rest = hot[seen, a], counts[seen] - hot[seen, a]
@@ -1200,7 +1232,7 @@ def annotator_quality(
         theirs, n = np.eye(k)[rest[clear].argmax(1)], int(clear.sum())
         agree = int((theirs * own[clear]).sum())
         limits = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
-        value, low, high = _accuracy(own, softmax(evidence[seen] - weights[seen, a], axis=1))
+        value, low, high = accuracies[:, a]
         alone = met[a].sum() < 3 # one colleague or none
         rows.append((name, n, agree / n if n else np.nan, *limits, float(theirs.sum(0) @ own[clear].sum(0)) / max(n, 1) ** 2,
                      value, min(low, limits[0]) if alone else low, 1.0 if alone else high))
