@@ -65,8 +65,11 @@ def same_rows(
     **named:Any, # what must be about the same people, in the same order
 ) -> None:
     "Refuse pandas objects whose ids differ or stand in another order; a plain 0, 1, 2, … says nothing of people, and arrays have no ids. Raises `CohortError`."
-    known = {name: v.index for name, v in named.items() if isinstance(v, (pd.Series, pd.DataFrame)) and not v.index.equals(pd.RangeIndex(len(v)))}
+    indices = {name: v.index for name, v in named.items() if isinstance(v, (pd.Series, pd.DataFrame))}
+    known = {name: index for name, index in indices.items() if not index.equals(pd.RangeIndex(len(index)))}
     (first, ids), *others = known.items() or [("", None)]
+    # ids put into order may read 0, 1, 2, … too; pandas keeps them as an Index, while it counts rows by a RangeIndex
+    others += [(name, index) for name, index in indices.items() if ids is not None and name not in known and not isinstance(index, pd.RangeIndex) and index.isin(ids).all()]
     for name, index in others:
         if len(index) == len(ids) and not index.equals(ids):
             same = index.isin(ids).all()

@@ -763,13 +763,25 @@ class Predictor:
         x = inputs.images if hasattr(inputs, "images") else np.asarray(inputs)
         if x is None:
             raise CohortError("this cohort has no images")
+        if len(x) == 0:
+            raise CohortError("there are no rows to predict; give at least one")
+        self._check_width(x)
         self.network.eval()
         device, out = next(self.network.parameters()).device, []
         with torch.no_grad():
             for start in range(0, len(x), batch_size):
                 part = read_rows(x, np.arange(start, min(start + batch_size, len(x)))).to(device)
+                if not torch.isfinite(part).all():
+                    lost = np.append(np.zeros(start, bool), ~torch.isfinite(part).flatten(1).all(1).cpu().numpy())
+                    raise CohortError(f"inputs are not finite in {row_list(lost)}; leave these rows out")
                 out.append(self.network(to_float(part) if part.ndim == 4 else part).float().cpu())
         return torch.cat(out).numpy()
+
+    def _check_width(self, x:Any) -> None:
+        "Refuse vectors that a linear head was not made for; networks on images speak for themselves."
+        width = getattr(self.network, "in_features", None)
+        if width is not None and (x.ndim != 2 or x.shape[1] != width):
+            raise CohortError(f"inputs have shape {tuple(x.shape)}; this predictor takes vectors with {width} columns, (n, {width}): embed them as its training rows were")
 
     def predict_proba(self,
         inputs:Any, # a cohort, images (n, c, h, w), or vectors (n, d)

@@ -84,9 +84,9 @@ def noisy_world(
     return NoisyWorld(given, clean @ stack.mean(0), truth, np.array(names, dtype=object)[group], matrices)
 
 # %% ../nbs/11_noise.ipynb #9aafd2a4
-def _check(labels:Any, probs:Any, groups:Any=None) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
-    "Labels (n,) ints, probabilities (n, k), group codes (n,), group names; complaints name rows."
-    same_rows(labels=labels, probs=probs, groups=groups)
+def _check(labels:Any, probs:Any, groups:Any=None, **beside:Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
+    "Labels (n,) ints, probabilities (n, k), group codes (n,), group names; complaints name rows. What stands `beside` must be about the same people."
+    same_rows(labels=labels, probs=probs, groups=groups, **beside)
     raw, probs = np.asarray(labels), np.asarray(probs, float)
     if raw.ndim != 1 or len(raw) == 0:
         raise CohortError(f"labels have shape {raw.shape}; give one whole number for each row, shape (n,)")
@@ -238,13 +238,14 @@ def fit_truth(
 # %% ../nbs/11_noise.ipynb #f3e0ab96
 @dataclass(frozen=True, eq=False)
 class _Part:
-    "What one group's rows say: joint P(true, given), variances, counts."
+    "What one group's rows say: joint P(true, given), variances, audited counts."
     joint: np.ndarray
     variance: np.ndarray # of P(given | true), (k, k)
     rate_variance: float
-    seen: np.ndarray # audited rows by true class, (k,)
+    counts: np.ndarray # audited rows by true and given class, (k, k)
     n: int
 
+    seen = property(lambda self: self.counts.sum(1))
     prior = property(lambda self: self.joint.sum(1))
     matrix = property(lambda self: _rows_to_one(self.joint))
 
@@ -285,7 +286,12 @@ def _assist(given:np.ndarray, predicted:np.ndarray, truth:np.ndarray) -> _Part:
     variance = spread(noise * marginal ** 2) + spread(second * marginal) / n
     right = share.diagonal()
     rate_variance = marginal ** 2 @ noise.diagonal() + (marginal @ right ** 2 - (marginal @ right) ** 2) / n
-    return _Part(joint, variance, float(rate_variance), np.bincount(truth[truth >= 0], minlength=k), n)
+    return _Part(joint, variance, float(rate_variance), _tally(truth, given, k), n)
+
+def _tally(truth:np.ndarray, given:np.ndarray, k:int) -> np.ndarray:
+    "Audited rows by true and given class, (k, k)."
+    audited = truth >= 0
+    return np.bincount(truth[audited] * k + given[audited], minlength=k * k).reshape(k, k)
 
 # %% ../nbs/11_noise.ipynb #c6236407
 def effective_interval(
@@ -294,15 +300,21 @@ def effective_interval(
     seen:np.ndarray, # audited rows behind each, broadcastable
     total:np.ndarray, # all rows behind each, broadcastable: the largest effective size
     *,
+    hits:np.ndarray|None=None, # audited rows that show it, of those seen: none can't exclude 0, all can't exclude 1
     level:float=0.95, # of the interval
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # lower and upper limits, effective sizes
-    "Jeffreys' interval at the effective sample size; an estimate of nearly none reaches down to zero."
+    "Jeffreys' interval at the effective sample size; an estimate of nearly none, or of what the audit never met, reaches down to zero."
     held = (value * seen + 0.5) / (seen + 1)
     size = np.clip(held * (1 - held) / np.maximum(variance, 1e-12), 1, np.maximum(total, 1))
     a, b = value * size, (1 - value) * size
     tail = (1 - level) / 2
     low = np.where(a < 0.5, 0, stats.beta.ppf(tail, a + 0.5, b + 0.5))
     high = np.where(b < 0.5, 1, stats.beta.ppf(1 - tail, a + 0.5, b + 0.5))
+    if hits is not None: # never or always seen: what the exact binomial limit can't exclude stays within
+        none, least = hits == 0, tail ** (1 / np.maximum(seen, 1e-9))
+        every = hits == seen
+        low = np.where(none, 0, np.where(every, np.minimum(low, least), low))
+        high = np.where(every, 1, np.where(none, np.maximum(high, 1 - least), high))
     return low, high, size
 
 # %% ../nbs/11_noise.ipynb #83249e25
@@ -420,14 +432,28 @@ def _expert(labels:Any) -> np.ndarray:
     except (TypeError, ValueError):
         raise CohortError("audited holds text; code the expert's labels as 0, 1, …, like the given ones") from None
 
-def _read_audit(audited:Any, n:int, k:int) -> np.ndarray:
-    "The expert's labels as ints, -1 where there are none, (n,)."
+def _audited_rows(keys:pd.Index, ids:pd.Index|None, n:int) -> np.ndarray:
+    "The rows that an audit's keys speak of: by the labels' ids if they are ids, else row numbers."
+    known = np.zeros(len(keys), bool) if ids is None else keys.isin(ids)
+    if known.any() and not known.all():
+        raise CohortError(f"audited: {(~known).sum()} of {len(keys)} keys are not in the index of labels (its {row_list(~known)}), the others are; keep audited[audited.index.isin(labels.index)], or give row numbers as a dictionary")
+    if known.any() and ids.duplicated().any():
+        raise CohortError(f"audited can't be matched by id: labels has an id twice in {row_list(ids.duplicated())}; give one value for each row, NaN where nobody looked")
+    rows = ids.get_indexer(keys) if known.any() else keys.tolist()
+    if not all(isinstance(r, (int, np.integer)) and 0 <= r < n for r in rows):
+        raise CohortError(f"audited: keys must be row numbers from 0 to {n - 1}{'' if ids is None else ', or ids in the index of labels'}")
+    if keys.duplicated().any():
+        raise CohortError(f"audited names a row twice, at its {row_list(keys.duplicated())}; give one answer for each")
+    return np.array(rows, int)
+
+def _read_audit(audited:Any, n:int, k:int, labels:Any=None) -> np.ndarray:
+    "The expert's labels as ints, -1 where there are none, (n,). A sparse Series is matched to the ids of `labels`, if it has any."
     if isinstance(audited, Mapping) or (isinstance(audited, pd.Series) and len(audited) != n):
-        rows, values = np.array(list(audited.keys())), _expert(list(audited.values) if isinstance(audited, pd.Series) else list(audited.values()))
-        if not all(isinstance(r, (int, np.integer)) and 0 <= r < n for r in rows.tolist()):
-            raise CohortError(f"audited: keys must be row numbers from 0 to {n - 1}")
+        series = isinstance(audited, pd.Series)
+        ids = labels.index if series and isinstance(labels, pd.Series) and not labels.index.equals(pd.RangeIndex(n)) else None
+        rows = _audited_rows(audited.index if series else pd.Index(list(audited), dtype=object), ids, n)
         full = np.full(n, np.nan)
-        full[rows.astype(int)] = values
+        full[rows] = _expert(list(audited.values) if series else list(audited.values()))
     else:
         full = _expert(audited)
     if full.shape != (n,):
@@ -449,15 +475,15 @@ def _pool(parts:list[_Part]) -> _Part:
     inner = [w * p.prior[:, None] / prior for w, p in zip(weight, parts)]
     matrix = _rows_to_one(joint)
     variance = sum(a ** 2 * p.variance for a, p in zip(inner, parts))
-    return _Part(joint, variance, float(sum(w ** 2 * p.rate_variance for w, p in zip(weight, parts))), sum(p.seen for p in parts), n)
+    return _Part(joint, variance, float(sum(w ** 2 * p.rate_variance for w, p in zip(weight, parts))), sum(p.counts for p in parts), n)
 
 def _summarise(part:_Part, matrix:np.ndarray|None=None, **extra:Any) -> NoiseEstimate:
     "Limits of a part; `matrix` is the shrunken point, kept within them."
-    low, high, _ = effective_interval(part.matrix, part.variance, part.seen[:, None], (part.n * part.prior)[:, None])
+    low, high, _ = effective_interval(part.matrix, part.variance, part.seen[:, None], (part.n * part.prior)[:, None], hits=part.counts)
     matrix = np.clip(part.matrix if matrix is None else matrix, low, high)
     matrix = matrix / matrix.sum(1, keepdims=True)
     rate, seen = 1 - part.joint.trace(), part.seen.sum()
-    rate_low, rate_high, _ = effective_interval(rate, part.rate_variance, seen, part.n)
+    rate_low, rate_high, _ = effective_interval(rate, part.rate_variance, seen, part.n, hits=(part.counts * (1 - np.eye(len(part.counts)))).sum())
     return NoiseEstimate(matrix, part.prior, float(rate), low, high, float(rate_low), float(rate_high), True, part.n, int(seen), **extra)
 
 # %% ../nbs/11_noise.ipynb #7e5060a3
@@ -494,7 +520,7 @@ def _crowd(part:_Part, given:np.ndarray, truth:np.ndarray, who:np.ndarray) -> _P
     wrong = (given != truth)[seen] - np.mean((given != truth)[seen])
     effect = np.sum(np.bincount(who[seen], wrong) ** 2) / max(np.sum(wrong ** 2), 1e-9)
     effect = max(1.0, effect) if (people := len(np.unique(who[seen]))) < seen.sum() and people > 1 else 1.0
-    return replace(part, variance=part.variance * effect, rate_variance=part.rate_variance * effect, seen=part.seen / effect)
+    return replace(part, variance=part.variance * effect, rate_variance=part.rate_variance * effect, counts=part.counts / effect)
 
 # %% ../nbs/11_noise.ipynb #1425bd11
 def fit_pool(
@@ -797,12 +823,12 @@ def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list,
     worst = lambda name, pick: pick([getattr(e, name) for e in groups.values()])
     return NoiseEstimate(_rows_to_one(joint), joint.sum(1), float(1 - joint.trace()), worst("low", np.minimum.reduce), worst("high", np.maximum.reduce),
                          0.0, worst("rate_high", max), False, len(given), by_group=groups, separability=float(weight @ [e.separability for e in groups.values()]),
-                         p_gap=gap_test(given[once], codes[once], _plateau_strata(given[once], clean[once]), seed=seed), audit_rows=worst("audit_rows", max))
+                         p_gap=gap_test(given[once], codes[once], _plateau_strata(given[once], probs[once]), seed=seed), audit_rows=worst("audit_rows", max))
 
-def _plateau_strata(given:np.ndarray, clean:np.ndarray) -> np.ndarray:
-    "The plateau each row lies on, -1 for none; a row on two belongs to the later class."
+def _plateau_strata(given:np.ndarray, probs:np.ndarray) -> np.ndarray:
+    "The plateau each row lies on, -1 for none; a row on two belongs to the later class. Of raw probabilities: the clean posterior knows the groups and would sort them apart."
     strata = np.full(len(given), -1)
-    for t, rows in enumerate(_plateaus(given, clean)):
+    for t, rows in enumerate(_plateaus(given, probs)):
         strata[rows] = t
     return strata
 
@@ -812,17 +838,17 @@ def estimate_noise(
     probs:np.ndarray, # out-of-sample probabilities, (n, k) or (n,) for two classes
     *,
     groups:Sequence|None=None, # group of each row, (n,); a DataFrame's columns are joined
-    audited:Any=None, # an expert's labels of a RANDOM sample (of each group): row number -> label, or (n,) with NaN
+    audited:Any=None, # an expert's labels of a RANDOM sample (of each group): row number (of a Series: or id) -> label, or (n,) with NaN
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of permutations and folds
 ) -> NoiseEstimate: # matrix[true, given], prior, rate, limits, the same by group
     "Estimate label noise: 95 % intervals with an audit, bounds without. Raises `CohortError` for input it can't use."
-    given, probs, codes, names = _check(labels, probs, groups)
+    given, probs, codes, names = _check(labels, probs, groups, subject=subject, audited=audited)
     who = _people(subject, len(given))
     if audited is None:
         _need_classes(given, probs.shape[1])
         return _unaudited(given, probs, codes, names, who, seed)
-    return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1]), who, seed)
+    return _from_audit(given, probs, codes, names, _read_audit(audited, len(given), probs.shape[1], labels), who, seed)
 
 # %% ../nbs/11_noise.ipynb #3c952474
 def plot_noise_matrix(
@@ -942,7 +968,13 @@ def neighbour_probs(
     subject:Sequence|None=None, # who each row belongs to, (n,)
 ) -> np.ndarray: # smoothed shares of votes, never the person's own, (n, k)
     "What the nearest neighbours are called: a view that needs no model, from the shared space or any other."
-    labels, features = np.asarray(labels, int), np.asarray(features, np.float32).reshape(len(labels), -1)
+    same_rows(labels=labels, features=features, subject=subject)
+    if len(features) != len(labels):
+        raise CohortError(f"features: {len(features)} rows, but there are {len(labels)} labels")
+    try:
+        labels, features = np.asarray(labels, int), np.asarray(features, np.float32).reshape(len(labels), -1)
+    except (TypeError, ValueError):
+        raise CohortError("features (or labels) are not numbers; give an embedding, shape (n, d), with categories coded as columns of 0 and 1") from None
     if not np.isfinite(features).all():
         raise CohortError(f"features are not finite in {row_list(~np.isfinite(features).all(1))}")
     who, k = _people(subject, len(labels)), classes or labels.max() + 1
@@ -973,8 +1005,6 @@ def _read_views(labels:np.ndarray, probs:np.ndarray, features:Any, views:Mapping
     if not any(np.allclose(view, probs, equal_nan=True) for view in voting.values()):
         voting = {"model": probs, **voting}
     if features is not None:
-        if len(features) != len(labels):
-            raise CohortError(f"features: {len(features)} rows, but there are {len(labels)} labels")
         voting["neighbours"] = neighbour_probs(labels, features, classes=k, subject=who)
     return voting
 
@@ -1001,20 +1031,20 @@ def find_issues(
     groups:Sequence|None=None, # group of each row; used where noise differs between groups
     features:np.ndarray|None=None, # an embedding for the neighbours' vote, (n, d)
     views:Mapping|None=None, # more out-of-sample probabilities: {"image": (n, k), "table": …}; NaN rows abstain
-    noise:NoiseEstimate|None=None, # of `estimate_noise`, best with an audit; None: guessed
+    noise:Any=None, # of `estimate_noise`, best with an audit; or a known matrix, or group -> matrix (P(given | true)); None: guessed
     independent:str|None=None, # name of a view that errs independently of all others, given the truth; it and they tell the noise (two classes)
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
     "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
-    same_rows(**{"labels": labels, "probs": probs, "features": features}, **({f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}))
-    given, probs, codes, names = _check(labels, probs, groups)
+    others = {f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}
+    given, probs, codes, names = _check(labels, probs, groups, features=features, subject=subject, **others)
     who = _people(subject, len(given))
     voting = _read_views(given, probs, features, views, who)
     stack = np.stack(list(voting.values()))
     _check_independent(independent, voting, probs.shape[1], noise)
     if noise is not None:
-        codes, matrices = _group_matrices(noise, codes, names)
+        codes, matrices = _group_matrices(noise, codes, names, probs.shape[1])
     else:
         _need_classes(given, probs.shape[1])
         matrices, plain = None, np.zeros(len(given), int)
@@ -1032,7 +1062,7 @@ def find_issues(
     return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
 
 # %% ../nbs/11_noise.ipynb #216e8baf
-def _check_independent(name:str|None, voting:Mapping, k:int, noise:NoiseEstimate|None) -> None:
+def _check_independent(name:str|None, voting:Mapping, k:int, noise:Any) -> None:
     "Refuse a claim of independence that can't be used."
     if name is None:
         return
@@ -1041,14 +1071,30 @@ def _check_independent(name:str|None, voting:Mapping, k:int, noise:NoiseEstimate
     if k > 2 or noise is not None:
         raise CohortError("independent tells the noise of two classes where no estimate is given; leave it out, or leave out noise")
 
-def _group_matrices(noise:NoiseEstimate, codes:np.ndarray, names:list) -> tuple[np.ndarray, np.ndarray]:
+def _group_matrices(noise:Any, codes:np.ndarray, names:list, k:int|None=None) -> tuple[np.ndarray, np.ndarray]:
     "The matrices to use and each row's place among them. Audited groups are shrunken already; bounds need a gap to be told apart."
-    if not (noise.by_group and names and (noise.identifiable or noise.gap)):
-        return np.zeros(len(codes), int), noise.matrix[None]
-    lacking = [name for name in names if name not in noise.by_group]
+    if isinstance(noise, NoiseEstimate):
+        apart = noise.by_group and names and (noise.identifiable or noise.gap)
+        noise = {name: e.matrix for name, e in noise.by_group.items()} if apart else noise.matrix
+    if not isinstance(noise, Mapping):
+        return np.zeros(len(codes), int), _known_matrix(noise, k)[None]
+    if not names:
+        raise CohortError("noise is given by group: give groups= as well, one for each row")
+    lacking = [name for name in names if name not in noise]
     if lacking:
         raise CohortError(f"noise was estimated without {len(lacking)} of the groups that are given here; estimate it with the same groups")
-    return codes, np.stack([noise.by_group[name].matrix for name in names])
+    return codes, np.stack([_known_matrix(noise[name], k) for name in names])
+
+def _known_matrix(matrix:Any, k:int|None) -> np.ndarray:
+    "A noise matrix as floats, (k, k); refused if it is none."
+    try:
+        matrix = np.asarray(matrix, float)
+    except (TypeError, ValueError):
+        raise CohortError("noise is not numbers; give what `estimate_noise` returns, a matrix P(given | true), or group -> matrix") from None
+    k = k or len(matrix)
+    if matrix.shape != (k, k) or not np.isfinite(matrix).all() or (matrix < -1e-9).any() or (np.abs(matrix.sum(1) - 1) > 1e-3).any():
+        raise CohortError(f"noise must hold P(given | true), shape ({k}, {k}), rows true, columns given: no negative entries, rows that sum to one")
+    return matrix
 
 # %% ../nbs/11_noise.ipynb #e181004a
 def plot_issues(
@@ -1057,6 +1103,7 @@ def plot_issues(
     ax:Axes|None=None, # where to draw
 ) -> Axes: # precision and recall
     "Precision against recall of ranked label errors; our own score first, in red."
+    same_rows(wrong=wrong, **{f"scores[{name!r}]": score for name, score in scores.items()})
     ax, wrong = new_ax(ax, figsize=(6, 3.6)), np.asarray(wrong, bool)
     colours = [COLORS["doubt"], COLORS["context"], COLORS["image"], COLORS["table"], COLORS["joint"]]
     values = {name: average_precision_score(wrong, score) for name, score in scores.items()}
@@ -1075,6 +1122,7 @@ def plot_scores(
     ax:Axes|None=None, # where to draw
 ) -> Axes: # a histogram
     "How doubt is spread over the rows; with the truth, right and wrong labels apart."
+    same_rows(p_error=p_error, wrong=wrong)
     ax, p_error = new_ax(ax, figsize=(6, 3)), np.asarray(p_error)
     wrong = np.zeros(len(p_error), bool) if wrong is None else np.asarray(wrong, bool)
     ax.hist([p_error[~wrong], p_error[wrong]], bins=np.linspace(0, 1, 21), stacked=True, color=[COLORS["context"], COLORS["doubt"]],
@@ -1088,21 +1136,28 @@ def plot_scores(
 def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray, int]:
     "The table of votes, the same one-hot (n, annotators, k), and k."
     votes = pd.DataFrame(votes)
-    values = votes.to_numpy(float)
+    try:
+        values = votes.to_numpy(float, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise CohortError("votes hold text; code the classes as 0, 1, …, with NaN where nobody answered") from None
     k = classes or (int(np.nanmax(values)) + 1 if np.isfinite(values).any() else 0)
     bad = ~np.isnan(values) & ~np.isin(values, np.arange(k))
     if k < 2 or bad.any():
         raise CohortError(f"votes must be classes 0, 1, … with NaN where nobody answered; {row_list(bad.any(1)) if bad.any() else 'all answers'} hold something else or one class only; set `classes` to their number")
     return votes, values[:, :, None] == np.arange(k), k
 
-def _weigh(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "Each annotator's log evidence (n, annotators, k) and the classes' log balance (k,), by Dawid and Skene's model."
-    n, people, k = hot.shape
+def _skills(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Each annotator's accuracy (annotators,) and the classes' log balance (k,), by Dawid and Skene's model."
     found = combine_labels(votes, method="dawid-skene").attrs
-    accuracy = np.clip(found["sources"]["accuracy"].to_numpy(), 1 / k + 0.01, 0.995)
-    balance = np.full(k, 0.5 / n)
+    balance = np.full(hot.shape[2], 0.5 / len(hot))
     balance[:len(found["balance"])] += found["balance"]
-    return hot * np.log(accuracy * (k - 1) / (1 - accuracy))[:, None], np.log(balance)
+    return found["sources"]["accuracy"].to_numpy(), np.log(balance)
+
+def _weigh(hot:np.ndarray, accuracy:np.ndarray) -> np.ndarray:
+    "Each annotator's log evidence, (n, annotators, k)."
+    k = hot.shape[2]
+    accuracy = np.clip(accuracy, 1 / k + 0.01, 0.995)
+    return hot * np.log(accuracy * (k - 1) / (1 - accuracy))[:, None]
 
 def consensus(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
@@ -1111,8 +1166,8 @@ def consensus(
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
     "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy. Raises `CohortError`."
     votes, hot, k = _read_answers(votes, classes)
-    weights, balance = _weigh(votes, hot)
-    soft, answers = softmax(weights.sum(1) + balance, axis=1), hot.sum((1, 2))
+    accuracy, balance = _skills(votes, hot)
+    soft, answers = softmax(_weigh(hot, accuracy).sum(1) + balance, axis=1), hot.sum((1, 2))
     label = soft.argmax(1)
     rows = np.arange(len(votes))
     agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
@@ -1120,18 +1175,46 @@ def consensus(
                          **{f"p_{c}": soft[:, c] for c in range(k)}}, index=votes.index)
 
 # %% ../nbs/11_noise.ipynb #ea134854
-def _accuracy(own:np.ndarray, others:np.ndarray) -> tuple[float, float, float]:
-    "Accuracy with 95 % limits, from one's answers (m, k) one-hot and the probabilities that the others' answers give (m, k)."
-    m, k = own.shape
-    known = (others ** 2).sum(1)
-    unknown = (1 - known) / (k - 1)
-    met, spread = (others * own).sum(1) - unknown, known - unknown
-    if m == 0 or spread.sum() < 1e-6 * m:
-        return np.nan, 0.0, 1.0
-    value = float(np.clip(met.sum() / spread.sum(), 0, 1))
-    variance = np.sum((met - value * spread) ** 2) / spread.sum() ** 2
-    _, _, size = effective_interval(np.array(value), np.array(variance), m, m)
-    return value, *stats.beta.ppf([0.025, 0.975], value * size + 0.5, (1 - value) * size + 0.5)
+def _meet(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "How far each answer meets the others' beyond what an always wrong one would, and how far an always right one could, (n, annotators) each; row i counts `times[i]`."
+    seen, weights = hot.any(2), _weigh(hot, accuracy)
+    others = softmax((weights.sum(1) + balance)[:, None] - weights, axis=2)
+    known = (others ** 2).sum(2)
+    unknown = (1 - known) / (hot.shape[2] - 1)
+    times = seen * ((seen.sum(1) > 1) * times)[:, None]
+    return times * ((others * hot).sum(2) - unknown), times * (known - unknown)
+
+def _solve(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray, rounds:int=30) -> np.ndarray:
+    "Accuracies (annotators,) at which everybody meets the others as often as expected; row i counts `times[i]`. Who can't be judged keeps their own."
+    for _ in range(rounds):
+        met, spread = (part.sum(0) for part in _meet(hot, accuracy, balance, times))
+        judged = spread > 1e-6 * max(times.sum(), 1)
+        accuracy = np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
+    return np.where(judged, accuracy, np.nan)
+
+def _cautious(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, times:np.ndarray, seen:np.ndarray) -> np.ndarray:
+    "Lower limits (annotators,) if the others are no better than the model that started it off says."
+    met, spread = _meet(hot, start, balance, np.ones(len(hot)))
+    total = np.maximum(times @ spread, 1e-12)
+    value = np.clip(times @ met / total, 0, 1)
+    size = effective_interval(value, times @ (met - value * spread) ** 2 / total ** 2, seen, seen)[2]
+    return stats.beta.ppf(0.025, value * size + 0.5, (1 - value) * size + 0.5)
+
+def _accuracies(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
+    "Accuracy, lower and upper 95 % limit of every annotator, (3, annotators); limits by leaving out a part of the rows at a time."
+    kinds, kind = np.unique(hot.reshape(len(hot), -1), axis=0, return_inverse=True)
+    part, counts = generator(0, "parts").permutation(len(hot)) % parts, np.zeros((parts, len(kinds)))
+    np.add.at(counts, (part, kind.ravel()), 1)
+    kinds, total = kinds.reshape(-1, *hot.shape[1:]), counts.sum(0)
+    value = _solve(kinds, start, balance, total)
+    first = np.where(np.isnan(value), start, value)
+    without = np.array([_solve(kinds, first, balance, total - left_out) for left_out in counts])
+    margin = stats.t.ppf(0.975, parts - 1) * np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
+    clipped, seen = np.clip(value, 0, 1), (hot.any(2) & (hot.sum((1, 2)) > 1)[:, None]).sum(0)
+    least = stats.beta.ppf([[0.025], [0.975]], clipped * seen + 0.5, (1 - clipped) * seen + 0.5)
+    low, high = np.clip([np.minimum(least[0], value - margin), np.maximum(least[1], value + margin)], 0, 1)
+    low = np.where(value > 0.99, np.minimum(low, _cautious(kinds, start, balance, total, seen)), low) # at the edge the parts no longer differ
+    return np.stack([clipped, np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)])
 
 def annotator_quality(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
@@ -1140,8 +1223,8 @@ def annotator_quality(
 ) -> pd.DataFrame: # annotator, rows, agreement, low, high, chance, accuracy, accuracy_low, accuracy_high; .attrs["consensus"]
     "Agreement of each annotator with the others' majority (ties left out) and accuracy against their probabilities, with 95 % limits."
     votes, hot, k = _read_answers(votes, classes)
-    weights, balance = _weigh(votes, hot)
-    counts, evidence, met, rows = hot.sum(1), weights.sum(1) + balance, (hot.any(2).T @ hot.any(2)) > 0, []
+    counts, met, rows = hot.sum(1), (hot.any(2).T @ hot.any(2)) > 0, []
+    accuracies = _accuracies(hot, *_skills(votes, hot))
     for a, name in enumerate(votes):
         seen = hot[:, a].any(1) & (counts.sum(1) > 1)
         own, rest = hot[seen, a], counts[seen] - hot[seen, a]
@@ -1149,7 +1232,7 @@ def annotator_quality(
         theirs, n = np.eye(k)[rest[clear].argmax(1)], int(clear.sum())
         agree = int((theirs * own[clear]).sum())
         limits = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
-        value, low, high = _accuracy(own, softmax(evidence[seen] - weights[seen, a], axis=1))
+        value, low, high = accuracies[:, a]
         alone = met[a].sum() < 3 # one colleague or none
         rows.append((name, n, agree / n if n else np.nan, *limits, float(theirs.sum(0) @ own[clear].sum(0)) / max(n, 1) ** 2,
                      value, min(low, limits[0]) if alone else low, 1.0 if alone else high))

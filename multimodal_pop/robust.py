@@ -26,7 +26,7 @@ from matplotlib.axes import Axes
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from .cohort import CohortError, row_list
+from .cohort import CohortError, row_list, same_rows
 from .core import COLORS, generator, new_ax, read_json, seeded
 from .evaluate import (IMAGE_OPTIONS, Predictor, Target, _network, auc, check_embedding, cross_val_probs, deal_folds,
                                      interval_over)
@@ -613,7 +613,8 @@ def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|No
     hard, k = np.ndim(labels) == 1 or np.shape(labels)[1] == 1, target.shape[1]
     if hard and not target[:, -1].any() and k > 2:
         raise CohortError(f"noise speaks of {k} classes, but no label is above {int(np.nanmax(np.asarray(labels, float)))}")
-    seen = np.full(n, -1) if audited is None else _read_audit(audited, n, k)
+    same_rows(labels=labels, groups=groups, audited=audited)
+    seen = np.full(n, -1) if audited is None else _read_audit(audited, n, k, labels)
     codes, matrices, anchor = read_noise(noise, n, k, groups)
     wanted = np.where(seen[:, None] >= 0, np.eye(k)[seen], target)
     return Lesson(wanted, target, seen >= 0, codes, matrices, anchor, hard)
@@ -631,7 +632,8 @@ def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:
     if needs.noise and lesson.hard and noise is None:
         if audited is None:
             warnings.warn("noise is guessed from labels and embedding alone: give audited= or noise= for an estimate", stacklevel=3)
-        noise = _guess_noise(z(), read_labels(labels, lesson.target.shape[1]), groups, audited, subject, seed)
+        seen = None if audited is None else np.where(lesson.seen, lesson.target.argmax(1), np.nan)
+        noise = _guess_noise(z(), read_labels(labels, lesson.target.shape[1]), groups, seen, subject, seed)
         lesson = _read_lesson(labels, noise, groups, audited, n)
     if not (needs.posterior and lesson.hard):
         return lesson
