@@ -127,7 +127,7 @@ def ece(
     *,
     bins:int=10, # bins of equal size
 ) -> Metric: # function of weights (b, n)
-    "Expected calibration error; for more than two classes that of the top label."
+    "Expected calibration error; for more than two classes that of the top label. A perfectly calibrated score has one above 0, by chance: `bias.audit` takes that off."
     p = class_probabilities(score)
     promised = p[:, 1] if p.shape[1] == 2 else p.max(1)
     came = y == (1 if p.shape[1] == 2 else p.argmax(1))
