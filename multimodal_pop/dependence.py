@@ -183,7 +183,8 @@ def cramers_v(
         return 0.0
     expected = np.outer(counts.sum(1), counts.sum(0)) / n
     phi = max(0.0, ((counts - expected) ** 2 / expected).sum() / n - (r - 1) * (c - 1) / (n - 1))
-    return float(np.sqrt(phi / min(r - 1 - (r - 1) ** 2 / (n - 1), c - 1 - (c - 1) ** 2 / (n - 1))))
+    top = min(r - 1 - (r - 1) ** 2 / (n - 1), c - 1 - (c - 1) ** 2 / (n - 1))
+    return float(np.sqrt(phi / top)) if top > 1e-9 else 0.0  # a level for every row tells nothing beyond chance
 
 def correlation_ratio(
     x:Any, # levels, (n,); missing = NaN or None

@@ -22,6 +22,7 @@ from scipy.stats import differential_entropy, rankdata
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from threadpoolctl import threadpool_limits
 
 from .cohort import CohortError, Schema, assign_parts, column_values, infer_kind, infer_schema, is_date, row_chunks, same_rows
 from .core import COLORS, generator, new_ax
@@ -38,6 +39,7 @@ def _optimism(k:float, folds:int=5) -> float:
     fitted, unseen = -np.log1p(-k), -np.log1p(-min(k * folds / (folds - 1), 0.99))
     return unseen / (fitted + unseen) if k > 0 else 0.5
 
+@threadpool_limits.wrap(limits=1)  # hundreds of small products: threads would spend their time waiting for each other
 def _log_chance(codes:np.ndarray, features:np.ndarray, other:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Log probability of each row's level by a logistic model fitted to `features` (10,000 of many rows), there and at `other`."
     scale, some = np.maximum(features.std(0), 1e-9), slice(None, None, max(1, len(codes) // 10_000))
@@ -229,6 +231,7 @@ def _correlation_z(features:np.ndarray, y:np.ndarray) -> float:
     return float(np.abs(_unit(features).T @ y).max() / (np.sqrt((y ** 2).sum()) + 1e-12))
 
 # %% ../nbs/15_information.ipynb #01350b83
+@threadpool_limits.wrap(limits=1)  # small trees, for the same reason
 def bent_part(
     z:np.ndarray, # embedding, standardised, (n, d)
     x:np.ndarray, # its uncorrelated directions of unit variance, widest first, (n, r)
