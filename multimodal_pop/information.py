@@ -39,7 +39,6 @@ def _optimism(k:float, folds:int=5) -> float:
     fitted, unseen = -np.log1p(-k), -np.log1p(-min(k * folds / (folds - 1), 0.99))
     return unseen / (fitted + unseen) if k > 0 else 0.5
 
-@threadpool_limits.wrap(limits=1)  # hundreds of small products: threads would spend their time waiting for each other
 def _log_chance(codes:np.ndarray, features:np.ndarray, other:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Log probability of each row's level by a logistic model fitted to `features` (10,000 of many rows), there and at `other`."
     scale, some = np.maximum(features.std(0), 1e-9), slice(None, None, max(1, len(codes) // 10_000))
@@ -231,7 +230,6 @@ def _correlation_z(features:np.ndarray, y:np.ndarray) -> float:
     return float(np.abs(_unit(features).T @ y).max() / (np.sqrt((y ** 2).sum()) + 1e-12))
 
 # %% ../nbs/15_information.ipynb #01350b83
-@threadpool_limits.wrap(limits=1)  # small trees, for the same reason
 def bent_part(
     z:np.ndarray, # embedding, standardised, (n, d)
     x:np.ndarray, # its uncorrelated directions of unit variance, widest first, (n, r)
@@ -438,7 +436,8 @@ def _information(reading:Reading, flexible:int, seed:int) -> pd.DataFrame:
     "The same from a reading; trees are asked only where curvature is beyond chance."
     bend = _curvature_of(reading)
     ask = set(np.argsort(-bend, kind="stable")[:flexible]) & set(np.flatnonzero(bend > 3))
-    nats = [_column_information(reading, j, bend[j], j in ask, seed) for j in range(len(reading.d.columns))]
+    with threadpool_limits(limits=1):  # hundreds of small products a column: threads would spend their time waiting for each other
+        nats = [_column_information(reading, j, bend[j], j in ask, seed) for j in range(len(reading.d.columns))]
     rows = [(float(v), v.low, v.high, v.parts["linear"], v.parts["bent"], v.parts["bound"], v.warning) for v in nats]
     return pd.DataFrame(rows, list(reading.d.columns), ["value", "low", "high", "linear", "bent", "bound", "warning"]).rename_axis("column")
 
@@ -456,7 +455,8 @@ def mutual_information_embedding(
     table = pd.DataFrame({"column": pd.Series(column).reset_index(drop=True)})
     d = design(table, schema=infer_schema(table, **({"column": kind} if kind else {})), gaps=False)
     reading = Reading.of(d, z, *_folds(len(z), subject, 5, seed))
-    made = _column_information(reading, 0, 0, bool((d.spread > 0).any()) and d.known.sum() >= 50, seed)
+    with threadpool_limits(limits=1):  # as for a whole table
+        made = _column_information(reading, 0, 0, bool((d.spread > 0).any()) and d.known.sum() >= 50, seed)
     if made.warning:
         warnings.warn(f"mutual information with the embedding: {made.warning}", stacklevel=2)
     return made
