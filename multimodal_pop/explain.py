@@ -10,11 +10,11 @@ __all__ = ['LIMITS', 'STRUCTURES', 'rank_similarity', 'edge_maps', 'pooled', 're
            'relevance_share', 'centre_of_mass', 'sign_flip_test', 'seed_test', 'Comparison', 'pair_row',
            'similarity_table', 'share_table', 'by_person', 'compare_attributions', 'plot_difference', 'patch_places',
            'outside', 'patch_effects', 'find_shortcut', 'permutation_gap', 'looks_at', 'Attribution', 'Explorer',
-           'Interaction', 'METHODS', 'Options', 'Question', 'Target', 'ask', 'attribute', 'baseline_images',
-           'changed_table', 'choose_layer', 'column_numbers', 'concept', 'contrast', 'explain_columns',
-           'explain_images', 'fitting', 'grid_regions', 'held_still', 'image_space', 'images_of', 'interaction',
-           'latent', 'other_image', 'own_table', 'plot_columns', 'plot_interaction', 'plot_maps', 'plot_signed',
-           'principal_axis', 'probe_logit', 'project_table', 'vectors', 'with_column']
+           'Interaction', 'METHODS', 'Options', 'Question', 'Target', 'as_target', 'ask', 'attribute',
+           'baseline_images', 'changed_table', 'choose_layer', 'column_numbers', 'concept', 'contrast',
+           'explain_columns', 'explain_images', 'fitting', 'grid_regions', 'held_still', 'image_space', 'images_of',
+           'interaction', 'latent', 'other_image', 'own_table', 'plot_columns', 'plot_interaction', 'plot_maps',
+           'plot_signed', 'principal_axis', 'probe_logit', 'project_table', 'read_images', 'vectors', 'with_column']
 
 # %% ../nbs/17_explain.ipynb #723d47ad
 import copy
@@ -48,10 +48,11 @@ from .views import to_float
 
 # %% ../nbs/17_explain.ipynb #76a626c1
 # one door to the room: what the chapter before defines comes along
-_all_ = ["Attribution", "Explorer", "Interaction", "METHODS", "Options", "Question", "Target", "ask", "attribute", "baseline_images",
-         "changed_table", "choose_layer", "column_numbers", "concept", "contrast", "explain_columns", "explain_images", "fitting",
-         "grid_regions", "held_still", "image_space", "images_of", "interaction", "latent", "other_image", "own_table", "plot_columns",
-         "plot_interaction", "plot_maps", "plot_signed", "principal_axis", "probe_logit", "project_table", "vectors", "with_column"]
+_all_ = ["Attribution", "Explorer", "Interaction", "METHODS", "Options", "Question", "Target", "as_target", "ask", "attribute",
+         "baseline_images", "changed_table", "choose_layer", "column_numbers", "concept", "contrast", "explain_columns", "explain_images",
+         "fitting", "grid_regions", "held_still", "image_space", "images_of", "interaction", "latent", "other_image", "own_table",
+         "plot_columns", "plot_interaction", "plot_maps", "plot_signed", "principal_axis", "probe_logit", "project_table", "read_images",
+         "vectors", "with_column"]
 
 # %% ../nbs/17_explain.ipynb #dbd7e095
 def rank_similarity(

@@ -6,7 +6,7 @@
 __all__ = ['DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'rank_columns', 'ColumnSelector', 'plot_ranking', 'plot_stability',
            'size_curve', 'plot_sizes', 'append_line', 'read_lines', 'subset_key', 'train_subset', 'cohort_tasks',
            'propose', 'SubsetSearch', 'search_subsets', 'first_few', 'plot_search', 'prove', 'compare_arms', 'Proof',
-           'confirm', 'same_people', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study', 'fidelity_table',
+           'confirm', 'in_both', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study', 'fidelity_table',
            'explain_gain', 'plot_fidelity', 'align', 'Aligned', 'best_by_surrogate', 'centrality', 'chance_of_share',
            'Choice', 'cmim', 'column_clusters', 'contributions', 'Criteria', 'exchange', 'expected_auc', 'expected_r2',
            'family_tasks', 'greedy', 'jmi', 'kinship', 'knockoffs', 'lasso', 'lasso_entry', 'Moments',
@@ -675,10 +675,10 @@ def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> None:
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(c, Cohort) for c in pair)):
             raise CohortError(f"cohorts[{world!r}] must be a pair of cohorts, (train, test), or a function that makes one")
         for where, others in (("in its training part, too", pair[0]), ("among those who taught the search", search.train), ("among those who judged the search", search.val)):
-            if again := same_people(pair[1], others):
+            if again := in_both(pair[1], others):
                 raise CohortError(f"cohorts[{world!r}]: {again} test participants are {where}; a proof needs people that nobody has seen")
 
-def same_people(
+def in_both(
     one:Cohort, # participants
     other:Cohort, # participants
 ) -> int: # how many stand in both
