@@ -640,7 +640,7 @@ def plot_difference(
     if differ.any() and not differ.all():
         ax.contour(differ, [0.5], colors=COLORS["truth"], linewidths=0.8)
     ax.set(xticks=[], yticks=[])
-    whose = "one model each of " if np.isnan(comparison.seeds[a, b]).all() else ""
+    whose = "One model each: " if np.isnan(comparison.seeds[a, b]).all() else ""
     ax.set_title(f"{whose}“{a}” and “{b}” differ in {differ.mean():.0%} of the pixels", fontsize=10)
     ax.grid(False)
     ax.figure.colorbar(picture, ax=ax, label=f"relevance (mean pixel = 1)\nmore in “{b}” · more in “{a}”", shrink=0.9)
