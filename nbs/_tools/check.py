@@ -1,7 +1,7 @@
 """Check the shape of the project: `python nbs/_tools/check.py`.
 
 A module imports only from notebooks that stand before its own in the sidebar, nothing is star-imported, a notebook stays
-below 300 kB, no stored output is a traceback that its cell did not ask for, and none names a temporary
+below 300 kB, a title has a cell of its own, no stored output is a traceback that its cell did not ask for, and none names a temporary
 folder of the machine that ran it. With --readme it prints
 the README's Python lines instead, so that they can be run.
 """
@@ -64,7 +64,11 @@ def check_notebooks(folder):
     for path in sorted(folder.glob("*.ipynb")):
         if path.stat().st_size > LIMIT_KB * 1000:
             yield f"{path.name}: {path.stat().st_size // 1000} kB, above {LIMIT_KB}"
-        for place, cell in enumerate(nbformat.read(path, 4).cells):
+        cells = nbformat.read(path, 4).cells
+        title = next((c.source for c in cells if c.cell_type == "markdown"), "")
+        if any(line and not line.startswith(("# ", "> ")) for line in title.splitlines()):
+            yield f"{path.name}: the title's cell holds more than title and subtitle, and the rest would not reach the site"
+        for place, cell in enumerate(cells):
             if any(out.output_type == "error" for out in cell.get("outputs", [])):
                 yield f"{path.name}: cell {place} holds a traceback"
             if any("/tmp/" in text for out in cell.get("outputs", []) for text in texts(out)):
