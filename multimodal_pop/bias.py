@@ -26,9 +26,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from .annotate import SMALL, gives_away
 from .cohort import CohortError, row_list, same_rows
-from .core import COLORS, new_ax, suppress_small
+from .core import COLORS, SMALL, gives_away, new_ax, suppress_small
 from .evaluate import (Metric, auc, bootstrap, brier, check_embedding, cross_val_probs, deal_folds, ece,
                                      fit_probe, holm, interval_over, interval_table, metric_set, read_tasks)
 from .noise import clean_posterior, estimate_noise
