@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['BENCH', 'COMMANDS', 'Parser', 'words', 'at_least', 'check_out', 'new_parser', 'in_flags', 'add_input',
-           'named_columns', 'read_input', 'add_study', 'draw_phantom', 'shares', 'read_audit', 'check_device',
-           'run_study_command', 'add_search', 'run_search', 'add_prepare', 'run_prepare', 'add_bench', 'measure',
-           'grow', 'run_bench', 'add_label', 'run_label', 'add_annotate', 'study_embedding', 'run_annotate_export',
-           'run_annotate_import', 'run_annotate_simulate', 'build_parser', 'plain_warnings', 'main']
+           'named_columns', 'read_input', 'add_study', 'draw_phantom', 'shares', 'open_audit', 'read_audit',
+           'check_device', 'run_study_command', 'add_search', 'run_search', 'add_prepare', 'run_prepare', 'add_bench',
+           'measure', 'grow', 'run_bench', 'add_label', 'check_reports', 'run_label', 'add_annotate', 'study_embedding',
+           'run_annotate_export', 'run_annotate_import', 'run_annotate_simulate', 'build_parser', 'plain_warnings',
+           'in_short', 'main']
 
 # %% ../nbs/19_terminal.ipynb #1a47bd41
 import argparse
 import contextlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -65,7 +67,8 @@ def check_out(
     out = Path(args.out)
     blocks = [path for path in (out if folder else out.parent, *out.parents) if path.exists() and not path.is_dir()]
     if blocks or not folder and out.is_dir():
-        raise CohortError(f"--out: {blocks[0]} is a file, and a folder is needed there" if blocks else f"--out: {out} is a folder; name a file")
+        raise CohortError(f"--out: {blocks[0]} is a file, and a folder is needed there"
+                          if blocks else f"--out: {out} is a folder; name a file")
     for name in inputs:
         given = getattr(args, name)
         spare_inputs(out, *([given] if isinstance(given, str) or given is None else given))
@@ -78,7 +81,8 @@ def new_parser(
     example:str, # how it is typed
 ) -> Parser: # to add options to
     "A subcommand with a line of help and an example."
-    parser = commands.add_parser(name, help=text, description=text, epilog=f"example:\n{example}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(name, help=text, description=text, epilog=f"example:\n{example}",
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(run=run)
     return parser
 
@@ -88,9 +92,10 @@ def in_flags(
 ) -> str: # the same with --target for targets=, where there is such an option
     "Errors name arguments of Python functions; a terminal has options."
     def option(found):
-        name = {"targets": "target", "groups": "group"}.get(found[1] or found[4], found[1] or found[4])
-        return f"--{name.replace('_', '-')}{f' {found[3]}' if found[3] else ''}" if name in known else found[0]
-    return re.sub(r"(?<![\w-])(?:([a-z_]+)=(['\"]?)([\w-]+(?:[.,][\w-]+)*)?\2|([a-z]+_[a-z_]+)\b)", option, message)
+        name = {"targets": "target", "groups": "group"}.get(found[1] or found[5], found[1] or found[5])
+        value = shlex.quote(found[3]) if found[2] else found[4]
+        return f"--{name.replace('_', '-')}{f' {value}' if value else ''}" if name in known else found[0]
+    return re.sub(r"(?<![\w-])(?:([a-z_]+)=(?:(['\"])(.*?)\2|([\w-]+(?:[.,][\w-]+)*)?)|([a-z]+_[a-z_]+)\b)", option, message)
 
 # %% ../nbs/19_terminal.ipynb #c980b916
 def add_input(
@@ -104,13 +109,23 @@ def add_input(
     group.add_argument("--image", default="image", help="column with the image's path below --images (default: image)")
     group.add_argument("--subject", help="column that says which rows are one person")
     group.add_argument("--target", action="append", metavar="COLUMN", help="what to predict; may be given several times")
+    group.add_argument(
+        "--positive", action="append", metavar="WORD",
+        help="of a target of two words, the one that counts as ill: WORD, or COLUMN=WORD; "
+             "needless for common pairs such as no and yes; may be given several times")
     group.add_argument("--group", action="append", metavar="COLUMN", help="subgroups to report; numbers are cut at their quartiles")
-    group.add_argument("--columns", action="append", metavar="A,B,C", help="columns that teach the encoder (default: all that are nothing else); study: search looks for those that teach best")
+    group.add_argument(
+        "--columns", action="append", metavar="A,B,C", help=
+        "columns that teach the encoder (default: all that are nothing else); study: search looks for those that teach best"
+    )
     group.add_argument("--report", help="column with a free-text report")
     group.add_argument("--name", help="of the cohort, for the report (default: the table's)")
     group.add_argument("--augment", help="views of the images: cardiac, natural, chest, none (default: by the images)")
     group.add_argument("--size", type=int, default=64, help="side of the images, pixels (default: 64)")
-    group.add_argument("--max-skipped", type=float, default=0.1, metavar="SHARE", help="largest share of rows that may be left out because they can't be read (default: 0.1)")
+    group.add_argument("--sep", help="between the table's cells (default: a comma in .csv, else a tab)")
+    group.add_argument("--decimal", default=".", choices=[".", ","], help="before the fraction of the table's numbers (default: .)")
+    group.add_argument("--max-skipped", type=float, default=0.1, metavar="SHARE",
+                       help="largest share of rows that may be left out because they can't be read (default: 0.1)")
 
 def named_columns(
     args:argparse.Namespace, # with the options of `add_input`
@@ -132,11 +147,15 @@ def read_input(
     for option, path in (("--csv", args.csv), ("--images", args.images)):
         if not Path(path).exists():
             raise CohortError(f"{option}: there is no {path}")
-    cohort = read_folder(args.csv, images=args.images, id=args.id, image=args.image, subject=args.subject, targets=words(args.target) or (),
-                         groups=words(args.group) or (), columns=named_columns(args), report=args.report, size=args.size, cache=cache, max_skipped=args.max_skipped,
-                         show=sys.stderr.isatty(), info={"origin": args.name or "/".join(Path(args.csv).resolve().parts[-2:])})
+    cohort = read_folder(args.csv, images=args.images, id=args.id, image=args.image, subject=args.subject,
+                         targets=words(args.target) or (), groups=words(args.group) or (), columns=named_columns(args),
+                         report=args.report, size=args.size, cache=cache, max_skipped=args.max_skipped,
+                         positive=args.positive, sep=args.sep, decimal=args.decimal, show=sys.stderr.isatty(),
+                         info={"origin": args.name or "/".join(Path(args.csv).resolve().parts[-2:])})
     left = len(cohort.skipped)
-    print(f"{len(cohort):,} images read" + (f", {left} row{'s' * (left > 1)} left out (row 0 is the first below the header):" if left else ""), flush=True)
+    print(f"{len(cohort):,} images read"
+          + (f", {left} row{'s' * (left > 1)} left out (row 0 is the first below the header):" if left else ""),
+          flush=True)
     for reason, rows in why_skipped(cohort.skipped).items():
         print(in_flags(f"  {len(rows)} × {reason}: {row_list(np.bincount(rows), show=10)}", vars(args)))
     return cohort
@@ -144,17 +163,29 @@ def read_input(
 # %% ../nbs/19_terminal.ipynb #1b71f964
 def add_study(commands:Any) -> None:
     "multimodal-pop study"
-    parser = new_parser(commands, "study", run_study_command, "Does the table teach the image encoder? Pretrain, judge, report.",
-        "  multimodal-pop study\n  multimodal-pop study --columns search --search-minutes 10\n  multimodal-pop study --csv table.csv --images images/ --id id --image image \\\n"
-        "      --target malignant --group sex --group age --columns age,sex,site --out my_study")
+    parser = new_parser(
+        commands,
+        "study",
+        run_study_command,
+        "Does the table teach the image encoder? Pretrain, judge, report.",
+        "  multimodal-pop study\n  multimodal-pop study --columns search --search-minutes 10\n  multimodal-pop study"
+        " --csv table.csv --images images/ --id id --image image \\\n      --target malignant --group sex --group age"
+        " --columns age,sex,site --out my_study",
+    )
     add_input(parser)
     parser.add_argument("--cohort", help="folder of a cohort saved by `multimodal-pop prepare`, in place of --csv")
-    parser.add_argument("--audited", metavar="FILE", help="CSV of an expert's labels for a RANDOM sample: the id column and tasks as 0, 1, …; measures the label noise")
+    parser.add_argument(
+        "--audited", metavar="FILE", help=
+        "CSV of an expert's labels for a RANDOM sample: the id column and tasks as 0, 1, …; measures the label noise")
     parser.add_argument("--out", default="study", help="folder to write to; a stopped study goes on there (default: study)")
     parser.add_argument("--preset", default="fast", help="smoke (seconds), fast (minutes), standard (a GPU or a night)")
     parser.add_argument("--epochs", type=at_least(1), help="in place of the preset's")
-    parser.add_argument("--search-minutes", type=at_least(0.01, float), metavar="MINUTES", help="budget of --columns search (default: 5 in preset fast, 240 in standard)")
-    parser.add_argument("--show-people", action="store_true", help="show images of single participants in the report; ask yourself who will read it (default: only of the phantom)")
+    parser.add_argument("--search-minutes", type=at_least(0.01, float), metavar="MINUTES",
+                        help="budget of --columns search (default: 5 in preset fast, 240 in standard)")
+    parser.add_argument(
+        "--show-people", action="store_true", help=
+        "show images of single participants in the report; ask yourself who will read it (default: only of the phantom)"
+    )
     parser.add_argument("--labels", help="shares or numbers of labelled participants (default: 0.01,0.1,1)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -193,24 +224,46 @@ def shares(
     return found
 
 # %% ../nbs/19_terminal.ipynb #716b5753
+def open_audit(
+    path:str, # CSV: the id column and tasks
+    id:str, # name of the id column
+) -> Any: # DataFrame, ids as texts for its index; numbers, NaN where no expert has looked
+    "An expert's labels as they stand in the file. Raises `CohortError`."
+    import pandas as pd
+    from multimodal_pop.cohort import CohortError, row_list
+    from multimodal_pop.desk import separator
+    from multimodal_pop.readers import read_table
+    if not Path(path).is_file():
+        raise CohortError(f"--audited: there is no file {path}")
+    with open(path, encoding="latin-1") as file:  # whatever its letters are, its marks stand where they stand
+        mark = separator(file.readline()) if path.endswith(".csv") else None
+    found = read_table(path, texts=[id], sep=mark)
+    if id not in found or found[id].isna().any() or found[id].astype(str).str.strip().duplicated().any():
+        raise CohortError(f"--audited: {path} needs a column {id!r} that names each participant once")
+    found = found.set_index(found.pop(id).astype(str).str.strip())
+    for name in found:
+        numbers = pd.to_numeric(found[name], errors="coerce")
+        if (bad := numbers.isna() & found[name].notna()).any():
+            raise CohortError(f"--audited: {path}, column {name!r}, {row_list(bad)}: no number; labels are 0, 1, …, empty where not known")
+        found[name] = numbers
+    return found
+
 def read_audit(
     path:str, # CSV: the id column and tasks
     cohort:Any, # whose rows are audited
     id:str, # name of the id column
+    found:Any=None, # of `open_audit`, if it was opened already
 ) -> Any: # DataFrame, (n, tasks), NaN where no expert has looked
     "An expert's labels, brought to the cohort's rows. Raises `CohortError`."
-    import pandas as pd
     from multimodal_pop.cohort import CohortError
-    if not Path(path).is_file():
-        raise CohortError(f"--audited: there is no file {path}")
-    found = pd.read_csv(path, dtype={id: cohort.index.dtype if cohort.index.dtype.kind in "iu" else str})
-    if id not in found or found[id].duplicated().any():
-        raise CohortError(f"--audited: {path} needs a column {id!r} that names each participant once")
-    found = found.set_index(id)
-    strangers = ~found.index.isin(cohort.index)
+    found, ids = open_audit(path, id) if found is None else found, cohort.index.astype(str)
+    if cohort.index.dtype.kind in "iu":
+        found = found.set_axis(found.index.str.removesuffix(".0"))  # a spreadsheet's way with whole numbers
+    strangers = ~found.index.isin(ids)
     if strangers.any():
-        raise CohortError(f"--audited: {int(strangers.sum())} rows of {path} are not in the cohort, the first in line {int(strangers.argmax()) + 2}")
-    return found.reindex(cohort.index)
+        raise CohortError(f"--audited: {int(strangers.sum())} rows of {path} are not in the cohort, "
+                          f"the first in line {int(strangers.argmax()) + 2}")
+    return found.reindex(ids).set_axis(cohort.index)
 
 # %% ../nbs/19_terminal.ipynb #e4f2c407
 def check_device(
@@ -234,6 +287,7 @@ def run_study_command(
     check_device(args.device)
     labels, columns, targets, test = shares(args.labels), words(args.columns), words(args.target), None
     columns = "search" if columns == ["search"] else columns
+    opened = open_audit(args.audited, args.id) if args.audited else None
     if args.cohort:
         cohort = Cohort.load(args.cohort)
     elif args.csv:
@@ -241,18 +295,23 @@ def run_study_command(
     else:
         cohort, test = draw_phantom(args)
     given = {name: getattr(args, name) for name in ("epochs", "augment", "search_minutes") if getattr(args, name) is not None}
-    audited = read_audit(args.audited, cohort, args.id) if args.audited else None
-    run_study(cohort, out=args.out, test=test, targets=targets, columns=columns, audited=audited, preset=args.preset, labels=labels, seed=args.seed,
-              device=args.device, overwrite=args.overwrite, pictures=True if args.show_people else None, progress=True if sys.stderr.isatty() else "steps", **given)
+    audited = None if opened is None else read_audit(args.audited, cohort, args.id, opened)
+    run_study(cohort, out=args.out, test=test, targets=targets, columns=columns, audited=audited, preset=args.preset,
+              labels=labels, seed=args.seed, device=args.device, overwrite=args.overwrite,
+              pictures=True if args.show_people else None, progress=True if sys.stderr.isatty() else "steps", **given)
 
 # %% ../nbs/19_terminal.ipynb #srchcode1
 def add_search(commands:Any) -> None:
     "multimodal-pop search"
-    parser = new_parser(commands, "search", run_search, "Which columns should teach the encoder? Propose subsets, pretrain with them, keep the best.",
+    parser = new_parser(commands, "search", run_search,
+                        "Which columns should teach the encoder? Propose subsets, pretrain with them, keep the best.",
                         "  multimodal-pop search --cohort my_cohort --minutes 60 --jobs 2 --out my_search")
     add_input(parser)
     parser.add_argument("--cohort", help="folder of a cohort saved by `multimodal-pop prepare`, in place of --csv")
-    parser.add_argument("--out", default="search", help="folder for search.json, trials.csv, columns.csv, search.png; called again, the search goes on there (default: search)")
+    parser.add_argument(
+        "--out", default="search", help=
+        "folder for search.json, trials.csv, columns.csv, search.png; called again, the search goes on there (default: search)"
+    )
     parser.add_argument("--minutes", type=at_least(0.01, float), help="budget (default: 5 in preset fast, 240 in standard)")
     parser.add_argument("--label-free", action="store_true", help="proposals look at no labels; trials are still judged by them")
     parser.add_argument("--jobs", type=at_least(1), help="pretrainings at a time (default: 1)")
@@ -275,12 +334,20 @@ def run_search(
     check_out(args, "csv", "images", "cohort")
     check_device(args.device)
     cohort = Cohort.load(args.cohort) if args.cohort else read_input(args, Path(args.out) / "cache")
-    given = {name: value for name, value in {"search_minutes": args.minutes, "epochs": args.epochs, "augment": args.augment}.items() if value is not None}
-    found = search_columns(cohort, out=args.out, targets=words(args.target), columns=named_columns(args), label_free=args.label_free, jobs=args.jobs, preset=args.preset, seed=args.seed,
+    given = {
+        name: value
+        for name, value in {"search_minutes": args.minutes, "epochs": args.epochs, "augment": args.augment}.items()
+        if value is not None
+    }
+    found = search_columns(cohort, out=args.out, targets=words(args.target), columns=named_columns(args),
+                           label_free=args.label_free, jobs=args.jobs, preset=args.preset, seed=args.seed,
                            device=args.device, overwrite=args.overwrite, progress=sys.stderr.isatty(), **given)
     trials = pd.read_csv(Path(args.out) / "trials.csv")
-    print(trials.sort_values(["epochs", found["score"]], ascending=False)[["strategy", "size", "epochs", found["score"], "seconds"]].head(12).round(3).to_string(index=False))
-    print("", *search_sentences(found), ", ".join(found["columns"]), f"\nIn {args.out}: search.json, trials.csv, columns.csv, search.png", sep="\n")
+    print(
+        trials.sort_values(["epochs", found["score"]], ascending=False)
+        [["strategy", "size", "epochs", found["score"], "seconds"]].head(12).round(3).to_string(index=False))
+    print("", *search_sentences(found), ", ".join(found["columns"]),
+          f"\nIn {args.out}: search.json, trials.csv, columns.csv, search.png", sep="\n")
 
 # %% ../nbs/19_terminal.ipynb #64e2edf5
 def add_prepare(commands:Any) -> None:
@@ -289,6 +356,7 @@ def add_prepare(commands:Any) -> None:
                         "  multimodal-pop prepare --csv table.csv --images images/ --target ill --group sex --out my_cohort")
     add_input(parser)
     parser.add_argument("--out", required=True, help="folder to write the cohort to")
+    parser.add_argument("--overwrite", action="store_true", help="replace the cohort that --out holds")
 
 def run_prepare(
     args:argparse.Namespace, # of `multimodal-pop prepare`
@@ -298,6 +366,8 @@ def run_prepare(
     if args.csv is None:
         raise CohortError("--csv is missing: the table to read")
     check_out(args, "csv", "images")
+    if (Path(args.out) / "cohort.json").exists() and not args.overwrite:
+        raise CohortError(f"--out: {args.out} holds a cohort already; choose another folder, or replace it with --overwrite")
     cohort = read_input(args, Path(args.out) / "cache")
     cohort.save(args.out)
     for row in cohort.validate().itertuples():
@@ -339,10 +409,16 @@ def measure(
         if value not in known:
             raise CohortError(f"{option} {value!r} is unknown; choose one of {', '.join(sorted(known))}")
     if n < options["batch_size"] or p < 1 or size < 16 or options["block"] < 3 or options["rounds"] < 1:
-        raise CohortError("bench needs --n of at least a batch, --p of at least 1, --size of at least 16, --block of at least 3 and --rounds of at least 1")
+        raise CohortError(
+            "bench needs --n of at least a batch, --p of at least 1, --size of at least 16, --block of at least 3 and"
+            " --rounds of at least 1"
+        )
     with tempfile.TemporaryDirectory() as folder:
         found = step_rate(noise_cohort(folder, n, size=size, columns=p), **options)
-    return {k: round(v, 6) if isinstance(v, float) else v for k, v in {**found, "encoder": options["encoder"], "width": options["width"]}.items()}
+    return {
+        k: round(v, 6) if isinstance(v, float) else v
+        for k, v in {**found, "encoder": options["encoder"], "width": options["width"]}.items()
+    }
 
 # %% ../nbs/19_terminal.ipynb #febb69c3
 def grow(
@@ -379,8 +455,32 @@ def add_label(commands:Any) -> None:
     parser.add_argument("--out", required=True, help="file to write, .csv or .parquet; evidence and skipped rows go beside it")
     parser.add_argument("--text", default="text", help="column with the report (default: text)")
     parser.add_argument("--vocabulary", default="chest", help="chest, cardiac-mr, or a vocabulary file (default: chest)")
-    parser.add_argument("--uncertain", default="keep", help="what to do with uncertain findings: keep, or a policy of label_reports (default: keep)")
+    parser.add_argument("--uncertain", default="keep",
+                        help="what to do with uncertain findings: keep, or a policy of label_reports (default: keep)")
     parser.add_argument("--keep", action="append", metavar="A,B", help="columns to carry along, such as an id")
+
+def check_reports(
+    path:Path, # the reports
+    text:str, # column with the report
+) -> None:
+    "Raise `CohortError` for cells between other marks than expected, warn of a file that is not UTF-8."
+    import csv
+    import gzip
+    from multimodal_pop.cohort import CohortError, CohortWarning
+    ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    names = lambda mark: next(csv.reader([head], delimiter=mark), [])
+    opened = lambda **how: (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", **how)
+    with opened(errors="replace") as file:
+        head, expected = file.readline(), {"csv": ",", "tsv": "\t"}.get(ending)
+    if expected and text not in names(expected) and (other := next((mark for mark in ";\t,|" if text in names(mark)), None)):
+        raise CohortError(f"{path.name}: cells are separated by {other!r}, expected {expected!r}; save it with {expected!r} between the cells")
+    try:
+        with opened() as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        warnings.warn(f"{path.name} is not UTF-8 text: letters such as ü are lost, and words with them; save it as UTF-8 and label it again",
+                      CohortWarning, stacklevel=2)
 
 def run_label(
     args:argparse.Namespace, # of `multimodal-pop label`
@@ -390,7 +490,10 @@ def run_label(
     from multimodal_pop.reports import label_file
     if not Path(args.path).is_file():
         raise CohortError(f"there is no file {args.path}")
-    print(label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain, keep=words(args.keep) or ()))
+    check_reports(Path(args.path), args.text)
+    print(
+        label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain,
+                   keep=words(args.keep) or ()))
 
 # %% ../nbs/19_terminal.ipynb #anncod1
 def add_annotate(commands:Any) -> None:
@@ -401,7 +504,8 @@ def add_annotate(commands:Any) -> None:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
     export = new_parser(verbs, "export", run_annotate_export, "Rank the labels and write a sheet with images.",
                         "  multimodal-pop annotate export --cohort my_cohort --task ill --study my_study --budget 200 --out sheet")
-    for name, text in (("--cohort", "folder of a cohort saved by `multimodal-pop prepare`"), ("--task", "the label to review"), ("--out", "folder to write the sheet to")):
+    for name, text in (("--cohort", "folder of a cohort saved by `multimodal-pop prepare`"),
+                       ("--task", "the label to review"), ("--out", "folder to write the sheet to")):
         export.add_argument(name, required=True, help=text)
     source = export.add_mutually_exclusive_group(required=True)
     source.add_argument("--study", help="folder of a study of this cohort: its embedding makes the probabilities")
@@ -412,13 +516,16 @@ def add_annotate(commands:Any) -> None:
     export.add_argument("--votes", help="CSV of earlier answers, written by `annotate import`")
     export.add_argument("--overwrite", action="store_true", help="forget the worklist that --out holds, and answers filled in there")
     export.add_argument("--strategy", default="fusion", help="how to rank (default: fusion)")
-    back = new_parser(verbs, "import", run_annotate_import, "Check and merge the answers that came back.", "  multimodal-pop annotate import sheet anna.csv ben.csv --out votes.csv")
+    back = new_parser(verbs, "import", run_annotate_import, "Check and merge the answers that came back.",
+                      "  multimodal-pop annotate import sheet anna.csv ben.csv --out votes.csv")
     back.add_argument("sheet", help="folder of the sheet")
     back.add_argument("answers", nargs="+", help="files of answers: .csv, or the .sqlite of the desk")
     back.add_argument("--out", required=True, help="CSV of the votes to write")
     back.add_argument("--annotator", help="who answered, where a file doesn't say")
-    trial = new_parser(verbs, "simulate", run_annotate_simulate, "What would a budget of answers buy? Needs a file with given and true labels.",
-                       "  multimodal-pop annotate simulate pilot.csv --label given --truth expert --probs prob --budgets 0.05,0.1,0.2")
+    trial = new_parser(
+        verbs, "simulate", run_annotate_simulate,
+        "What would a budget of answers buy? Needs a file with given and true labels.",
+        "  multimodal-pop annotate simulate pilot.csv --label given --truth expert --probs prob --budgets 0.05,0.1,0.2")
     trial.add_argument("path", help="CSV or Parquet, one row an image")
     for name, text in (("label", "column of the given labels"), ("truth", "column of the true labels")):
         trial.add_argument(f"--{name}", default=name, help=f"{text}, 0, 1, … (default: {name})")
@@ -459,8 +566,10 @@ def run_annotate_export(
     cohort = Cohort.load(args.cohort)
     with tempfile.TemporaryDirectory() as here:
         embedding = study_embedding(args.study, cohort, Path(here) / "embedding.npy") if args.study else args.embedding
-        print(export_review(cohort, args.out, task=args.task, probs=args.probs, embedding=embedding, budget=args.budget, group=args.group, strategy=args.strategy,
-                            overwrite=args.overwrite, **({"votes": args.votes} if args.votes else {})))
+        print(
+            export_review(cohort, args.out, task=args.task, probs=args.probs, embedding=embedding, budget=args.budget,
+                          group=args.group, strategy=args.strategy, overwrite=args.overwrite,
+                          **({"votes": args.votes} if args.votes else {})))
 
 def run_annotate_import(
     args:argparse.Namespace, # of `multimodal-pop annotate import`
@@ -481,9 +590,11 @@ def run_annotate_simulate(
     try:
         budgets = [int(b) if b.isdigit() else float(b) for b in words([args.budgets])]
     except ValueError:
-        raise CohortError(f"--budgets {args.budgets!r}: give shares of the rows or numbers of answers, such as 0.05,0.1 or 50,100") from None
-    curve = simulate_file(args.path, args.out, label=args.label, truth=args.truth, probs=words(args.probs) or ("prob",), group=args.group, budgets=budgets,
-                          strategy=args.strategy, annotator=args.annotator)
+        raise CohortError(
+            f"--budgets {args.budgets!r}: give shares of the rows or numbers of answers, such as 0.05,0.1 or 50,100"
+        ) from None
+    curve = simulate_file(args.path, args.out, label=args.label, truth=args.truth, probs=words(args.probs) or ("prob",),
+                          group=args.group, budgets=budgets, strategy=args.strategy, annotator=args.annotator)
     print(curve.round(4).to_string(index=False))
 
 # %% ../nbs/19_terminal.ipynb #f3ed17ab
@@ -491,9 +602,12 @@ COMMANDS = [add_study, add_search, add_prepare, add_label, add_annotate, add_ben
 
 def build_parser() -> Parser: # with all subcommands
     "The command line as a whole."
-    parser = Parser(prog="multimodal-pop", description="Contrastive learning on images and tables for population imaging: which labels, which columns, and why.",
-                    epilog="example:\n  multimodal-pop study          the main job on a synthetic population, about ten minutes\n"
-                           "  multimodal-pop study --help   how to run it on your own data", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="multimodal-pop", description=
+        "Contrastive learning on images and tables for population imaging: which labels, which columns, and why.",
+        epilog="example:\n  multimodal-pop study          the main job on a synthetic population, about ten minutes\n"
+        "  multimodal-pop study --help   how to run it on your own data",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for add in COMMANDS:
         add(commands)
@@ -510,11 +624,25 @@ def plain_warnings(
         show = warnings.showwarning
         def say(message, category, *where, **more):
             if issubclass(category, CohortWarning):
-                print(f"multimodal-pop: {in_flags(str(message), known)}", file=sys.stderr)
+                plain = re.sub(r"; [^;]*\w\(\)[^;]*", "", str(message))  # advice that names a Python call helps nobody here
+                print(f"multimodal-pop: {in_flags(plain, known)}", file=sys.stderr)
             else:
                 show(message, category, *where, **more)
         warnings.showwarning = say
         yield
+
+def in_short(
+    error:OSError|EOFError, # of the system
+    args:argparse.Namespace, # what was typed
+) -> str: # "--out /readonly: Permission denied"
+    "What the system refused, in one line. A file is named by the option that it belongs to, since its own name may be somebody's id."
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    named = [(option, Path(value)) for option, value in vars(args).items() if isinstance(value, str) and value]
+    for file in [Path(error.filename).resolve()] if isinstance(getattr(error, "filename", None), str) else []:
+        for option, path in named:
+            if file.is_relative_to(path.resolve()) or path.resolve().is_relative_to(file):
+                return f"{'' if option in ('path', 'sheet') else '--' + option.replace('_', '-') + ' '}{path}: {why}"
+    return f"a file can't be read or written: {why}"
 
 def main(
     argv:Sequence[str]|None=None, # arguments; None = those of the process
@@ -530,6 +658,11 @@ def main(
             args.run(args)
     except CohortError as error:
         print(f"multimodal-pop: {in_flags(str(error), vars(args))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever listened has left
+        raise
+    except (OSError, EOFError) as error:
+        print(f"multimodal-pop: {in_short(error, args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -286,7 +286,9 @@ def as_encoder(
         with torch.no_grad():
             out = network.eval()(example)
     except RuntimeError as error:
-        raise ValueError(f"the network refuses images of shape {tuple(example.shape)}; give `as_encoder` an example of the right size: {error}") from error
+        raise ValueError(
+            f"the network refuses images of shape {tuple(example.shape)}; give `as_encoder` an example of the right size: {error}"
+        ) from error
     finally:
         network.train(training)
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(example):

@@ -16,21 +16,22 @@ __all__ = ['STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'check_embedding', 'Task', 're
 import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import optimize, special
+from scipy import optimize, special, stats
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from .cohort import CohortError, TableTransform, assign_parts, row_list, strata, tidy_label
+from .cohort import (CohortError, TableTransform, assign_parts, row_list, same_rows, strata,
+                                   subject_codes, tidy_label)
 from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, class_probabilities, compare, concordance, ece,
                                     holm, interval_over, interval_table, intervals, KIND_METRICS, mae, Metric, metric_maker, METRICS,
@@ -80,18 +81,31 @@ def read_tasks(
     kind:str="", # "binary", "multiclass", "continuous"; empty to infer
 ) -> list[Task]: # one a column
     "Labels as numbers, classes numbered over training and test together. Raises `CohortError`."
-    parts = [y if isinstance(y, pd.DataFrame) else pd.DataFrame(np.asarray(y)) for y in (y_train, y_test)]
+    parts = [_columns(y) for y in (y_train, y_test)]
     if list(parts[0].columns) != list(parts[1].columns):
         raise CohortError(f"y_train has the columns {list(parts[0].columns)}, y_test {list(parts[1].columns)}; they must be the same")
-    both, m = pd.concat(parts, ignore_index=True), len(parts[0])
-    tasks = []
-    for name in both:
-        values, found, classes = tidy_label(both[name], kind)
+    m, tasks = len(parts[0]), []
+    for name in parts[0]:
+        values, found, classes = tidy_label(_one_under_other(parts[0][name], parts[1][name]), kind, guess=True)
         numbers = values.to_numpy()
         if np.isinf(numbers).any():
             raise CohortError(f"y, column {name!r}, is infinite in {row_list(np.isinf(numbers))} (training rows first)")
         tasks.append(Task(name, found, classes, numbers[:m], numbers[m:]))
     return tasks
+
+def _columns(y:Any) -> pd.DataFrame:
+    "Labels as a table; the order of categories is kept, which an array would forget."
+    if isinstance(y, pd.DataFrame):
+        return y
+    ordered = isinstance(getattr(y, "dtype", None), pd.CategoricalDtype)
+    return pd.DataFrame({0: pd.Series(y).reset_index(drop=True)} if ordered else np.asarray(y))
+
+def _one_under_other(train:pd.Series, test:pd.Series) -> pd.Series:
+    "Both in one column, ordered as the categories of either side are where these name every value."
+    for kind in (train.dtype, test.dtype):
+        if isinstance(kind, pd.CategoricalDtype) and all(y.dropna().isin(kind.categories).all() for y in (train, test)):
+            return pd.concat([train.astype(kind), test.astype(kind)], ignore_index=True)
+    return pd.concat([train, test], ignore_index=True)
 
 def check_classes(
     tasks:Sequence[Task], # of `read_tasks`
@@ -101,7 +115,10 @@ def check_classes(
         new = ~np.isnan(task.test) & ~np.isin(task.test, task.train) if task.kind != "continuous" else np.zeros(len(task.test), bool)
         if new.any():
             names = ", ".join(repr(task.classes[int(k)]) for k in np.unique(task.test[new]))
-            raise CohortError(f"y_test, column {task.name!r}, holds classes that y_train never has: {names} in {row_list(new)}; leave these rows out, join classes, or code both alike")
+            raise CohortError(
+                f"y_test, column {task.name!r}, holds classes that y_train never has: {names} in {row_list(new)}; leave"
+                " these rows out, join classes, or code both alike"
+            )
 
 # %% ../nbs/09_evaluate.ipynb #01bd4536
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # inverse penalty, as in scikit-learn's C
@@ -156,8 +173,7 @@ def deal_folds(
 ) -> np.ndarray: # (n,) fold of each row, 0..folds-1
     "Deal people into folds, every class in proportion; all rows of a person go together."
     keys = strata(pd.DataFrame({"y": np.asarray(y, float)}), {"y": kind})
-    subject = np.arange(len(y)) if subject is None else np.asarray(subject)
-    return assign_parts(subject, keys, np.full(folds, 1 / folds), seed=seed)
+    return assign_parts(subject_codes(subject, len(y)), keys, np.full(folds, 1 / folds), seed=seed)
 
 def _choose_strength(x:np.ndarray, y:np.ndarray, kind:str, subject:Sequence|None, seed:int) -> float:
     "The strongest penalty within half a standard error of the least loss on rows left out; 0.01 when there are too few rows to tell."
@@ -187,8 +203,8 @@ def fit_probe(
 ) -> Probe: # ready to predict
     "Standardise, choose the penalty among the training rows, fit. Raises `CohortError` if one class is all there is."
     there = ~np.isnan(y)
+    subject = None if subject is None else subject_codes(subject, len(y))[there]
     z, y = z[there], y[there]
-    subject = None if subject is None else np.asarray(subject)[there]
     if len(y) < 2 or (kind != "continuous" and len(np.unique(y)) < 2):
         held = f"only class {int(y[0])}" if len(y) else "no label at all"
         raise CohortError(f"the {len(y)} labelled training rows hold {held}; take more labels, or draw them from each class")
@@ -215,25 +231,29 @@ def metric_set(
     for name in names or KIND_METRICS[kind]:
         extra = {"prior": prior} if name == "balanced_accuracy" else {}
         metric = metric_maker(name)(y[rows] if kind == "continuous" else y[rows].astype(int), score[rows], **extra)
-        made[name] = metric if len(rows) == len(y) else Metric(lambda w, metric=metric: metric(w[:, rows]), metric.few, metric.share)
+        made[name] = metric if len(rows) == len(y) else metric.on(rows)
     return made
 
 def _add_means(metrics:dict, *frames:pd.DataFrame) -> dict:
     "Add the mean over tasks of each metric that has no unit and that several tasks have, to frames and metrics."
     metrics = dict(metrics)
+    if any(task == "mean" for task, _ in metrics) and len({task for task, _ in metrics}) > 1:
+        raise CohortError("a task called 'mean' can't be told from the mean over tasks; give it another name")
     for name in dict.fromkeys(metric for _, metric in metrics):
         same = [key for key in metrics if key[1] == name]
         if len(same) > 1 and name != "mae":
             for frame in frames:
                 frame[("mean", name)] = frame[same].mean(axis=1, skipna=False)
-            metrics[("mean", name)] = Metric(None, min(metrics[key].few for key in same), metrics[same[0]].share)
+            few, sides = min(metrics[key].few for key in same), sum((metrics[key].sides for key in same), ())
+            metrics[("mean", name)] = Metric(None, few, metrics[same[0]].share, sides)
     return metrics
 
 def _report(metrics:dict, n:int, several:bool, **options:Any) -> pd.DataFrame:
     "Values and intervals of metrics named (task, metric); for several tasks their mean as well."
     value = pd.DataFrame({name: metric(np.ones((1, n))) for name, metric in metrics.items()})
     drawn = bootstrap(metrics, n, **options)
-    table = interval_table(value, drawn, _add_means(metrics, value, drawn)).rename_axis(["task", "metric"]).reset_index()
+    table = interval_table(value, drawn, _add_means(metrics, value, drawn), subject=options.get("subject"))
+    table = table.rename_axis(["task", "metric"]).reset_index()
     return table if several else table.drop(columns="task")
 
 # %% ../nbs/09_evaluate.ipynb #3772c022
@@ -250,17 +270,34 @@ def linear_probe(
     draws:int=1000, # resamples of the test participants
 ) -> pd.DataFrame: # columns metric, value, low, high; with several tasks also task
     "A linear model on a frozen embedding, fitted on training rows only. Raises `CohortError` with row and column."
-    return _probe_report(lambda task: fit_probe(z_train, task.train, kind=task.kind, k=len(task.classes), subject=train_subject, seed=seed),
-                         z_train, y_train, z_test, y_test, kind=kind, subject=subject, seed=seed, draws=draws)
+    fit = lambda task, z: fit_probe(z, task.train, kind=task.kind, k=len(task.classes), subject=train_subject,
+                                    seed=seed)
+    return _probe_report(fit, z_train, y_train, z_test, y_test, kind=kind, train_subject=train_subject,
+                         subject=subject, seed=seed, draws=draws)
 
-def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any, *, kind:str, **options:Any) -> pd.DataFrame:
-    "Fit each task, score the test rows, and count what was left out."
-    z_train, z_test = check_embedding(z_train, "z_train", like=len(y_train)), check_embedding(z_test, "z_test", like=len(y_test))
+def _read_rows(z_train:Any, y_train:Any, z_test:Any, y_test:Any, subject:Any=None, train_subject:Any=None) -> tuple:
+    "Both embeddings, of one encoder, each row beside its own label and person."
+    same_rows(z_train=z_train, y_train=y_train, train_subject=train_subject)
+    same_rows(z_test=z_test, y_test=y_test, subject=subject)
+    z_train = check_embedding(z_train, "z_train", like=len(y_train))
+    z_test = check_embedding(z_test, "z_test", like=len(y_test))
     if z_train.shape[1] != z_test.shape[1]:
-        raise CohortError(f"z_train has {z_train.shape[1]} dimensions, z_test {z_test.shape[1]}; both must come from one encoder")
+        raise CohortError(
+            f"z_train has {z_train.shape[1]} dimensions, z_test {z_test.shape[1]}; both must come from one encoder"
+        )
+    for name, who, n, part in (("subject", subject, len(z_test), "test"),
+                               ("train_subject", train_subject, len(z_train), "training")):
+        if who is not None and len(who) != n:
+            raise CohortError(f"{name} has {len(who)} names; give one for each of the {n} {part} rows")
+    return z_train, z_test
+
+def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any, *, kind:str,
+                  train_subject:Sequence|None=None, **options:Any) -> pd.DataFrame:
+    "Fit each task, score the test rows, and count what was left out."
+    z_train, z_test = _read_rows(z_train, y_train, z_test, y_test, options["subject"], train_subject)
     tasks, metrics, notes = read_tasks(y_train, y_test, kind=kind), {}, {}
     for task in tasks:
-        probe = fit(task)
+        probe = fit(task, z_train)
         check_classes([task])
         found = metric_set(task.test, probe.predict(z_test), task.kind, prior=probe.prior)
         metrics |= {(task.name, name): metric for name, metric in found.items()}
@@ -277,9 +314,12 @@ def _notes(task:Task, probe:Any) -> dict:
     reason = f"the test rows hold {'only class ' + str(int(held[0])) if len(held) else 'no label'}: AUC is not defined" if few else ""
     if task.kind != "continuous" and not few and size.min() < 2:
         reason = f"the test rows hold a single one of class {int(held[size.argmin()])}: AUC has no interval"
-    return {"kind": task.kind, "classes": list(task.classes), "train": int((~np.isnan(task.train)).sum()), "test": int((~np.isnan(task.test)).sum()),
-            "missing_train": int(np.isnan(task.train).sum()), "missing_test": int(np.isnan(task.test).sum()), "strength": probe.strength,
-            "reason": reason}
+    return {
+        "kind": task.kind, "classes": list(task.classes),
+        "train": int((~np.isnan(task.train)).sum()), "test": int((~np.isnan(task.test)).sum()),
+        "missing_train": int(np.isnan(task.train).sum()), "missing_test": int(np.isnan(task.test).sum()),
+        "strength": probe.strength, "reason": reason
+    }
 
 # %% ../nbs/09_evaluate.ipynb #de8e1ce7
 def cross_val_probs(
@@ -293,9 +333,14 @@ def cross_val_probs(
     free:int=0, # last columns of z whose weights are hardly shrunk
 ) -> np.ndarray: # probabilities, (n, k); for a continuous label predicted values, (n, 1)
     "Predict each row by a probe that saw nobody of the same group. Raises `CohortError` if a fold lacks a second class."
+    same_rows(z=z, y=y, groups=groups)
     z, task = check_embedding(z, like=len(y)), read_tasks(y, y, kind=kind)[0]
-    groups = None if groups is None else np.asarray(groups)
-    people = len(z) if groups is None else len(pd.unique(groups))
+    if groups is not None and len(groups) != len(z):
+        raise CohortError(f"groups has {len(groups)} names; give one for each of the {len(z)} rows")
+    groups = None if groups is None else subject_codes(groups, len(z))
+    people = len(z) if groups is None else groups.max() + 1
+    if folds < 2:
+        raise CohortError(f"folds={folds}: to predict people not seen takes at least two")
     if people < folds:
         raise CohortError(f"{people} {'rows' if groups is None else 'groups'} can't be dealt into {folds} folds; ask for fewer folds")
     fold = deal_folds(task.train, task.kind, subject=groups, folds=folds, seed=seed)
@@ -345,11 +390,16 @@ def few_labels(
     resamples:int=500, # of the test participants
 ) -> pd.DataFrame: # columns labels, n (labelled rows), metric, value, low, high; with several tasks also task
     "Linear probes on few labels: mean over the draws, with an interval over test participants and draws."
-    z_train, z_test = check_embedding(z_train, "z_train", like=len(y_train)), check_embedding(z_test, "z_test", like=len(y_test))
+    z_train, z_test = _read_rows(z_train, y_train, z_test, y_test, subject)
+    if not len(labels) or draws < 1:
+        raise CohortError(f"labels={labels!r}, draws={draws}: give at least one number of labels and one draw")
     tasks, rows = read_tasks(y_train, y_test), []
     check_classes(tasks)
     if not any(set(metrics or ("auc", "r2")) & set(KIND_METRICS[task.kind]) for task in tasks):
-        raise CohortError(f"none of the metrics {list(metrics)} fits labels that are {tasks[0].kind}; choose among {', '.join(KIND_METRICS[tasks[0].kind])}")
+        raise CohortError(
+            f"none of the metrics {list(metrics)} fits labels that are {tasks[0].kind}; choose among"
+            f" {', '.join(KIND_METRICS[tasks[0].kind])}"
+        )
     for share in labels:
         table = _one_share(z_train, z_test, tasks, share, draws, subject, metrics, seed, resamples)
         rows.append(table.assign(labels=share))
@@ -370,20 +420,25 @@ def _one_share(z_train, z_test, tasks, share, draws, subject, metrics, seed, res
             sizes[task.name] = len(rows)
     value = pd.DataFrame({name: metric(np.ones((1, len(z_test)))) for name, metric in made.items()})
     drawn = bootstrap(made, len(z_test), subject=subject, draws=resamples, seed=seed)
-    return _over_draws(value, drawn, made, sizes, seed)
+    return _over_draws(value, drawn, made, sizes, seed, subject)
 
-def _over_draws(value:pd.DataFrame, drawn:pd.DataFrame, metrics:dict, sizes:dict|None, seed:int) -> pd.DataFrame:
-    "Average over label draws, the draws themselves resampled one fewer than there are."
+def _over_draws(value:pd.DataFrame, drawn:pd.DataFrame, metrics:dict, sizes:dict|None, seed:int,
+                subject:Sequence|None=None) -> pd.DataFrame:
+    "Average over label draws; to the doubt about the people tested comes that about the draws, by Student's t."
     names = list(dict.fromkeys(name[:2] for name in drawn))
     d = max(name[2] for name in drawn) + 1
-    picks = generator(seed, "draws").integers(d, size=(len(drawn), max(1, d - 1)))
-    block = {name: np.stack([drawn[(*name, i)] for i in range(d)], 1) for name in names}
-    mean = pd.DataFrame({name: block[name][np.arange(len(drawn))[:, None], picks].mean(1) for name in names})
     point = pd.DataFrame({name: [np.mean([value[(*name, i)].iloc[0] for i in range(d)])] for name in names})
+    mean = pd.DataFrame({name: np.mean([drawn[(*name, i)] for i in range(d)], axis=0) for name in names})
+    if d > 1:  # one push for all columns: an easy draw may be easy for every task
+        push = generator(seed, "draws").normal(size=(len(drawn), d)) / np.sqrt(d * (d - 1))
+        push *= stats.t.isf(0.025, d - 1) / stats.norm.isf(0.025)
+        for name in names:
+            mean[name] += push @ (value[[(*name, i) for i in range(d)]].iloc[0].to_numpy() - point[name].iloc[0])
     metrics = {name: metrics[(*name, 0)] for name in names}
     if sizes is None:
-        return interval_table(point, mean, metrics)
-    table = interval_table(point, mean, _add_means(metrics, point, mean)).rename_axis(["task", "metric"]).reset_index()
+        return interval_table(point, mean, metrics, subject=subject)
+    table = interval_table(point, mean, _add_means(metrics, point, mean), subject=subject)
+    table = table.rename_axis(["task", "metric"]).reset_index()
     return table.assign(n=table["task"].map({**sizes, "mean": max(sizes.values())}))
 
 # %% ../nbs/09_evaluate.ipynb #62fbe234
@@ -404,7 +459,8 @@ def plot_few_labels(
         ax.fill_between(part.n, part.low, part.high, color=color, alpha=0.15, lw=0)
         ax.plot(part.n, part.value, color=color, marker="o", ms=4, label=name)
     best = max(results, key=lambda name: _mean_score(results[name], metric, task))
-    ax.set(xscale="log", xlabel="labelled participants", ylabel=f"{NAMES.get(metric, metric)}, 95 % interval", title=f"Over few and many labels, {best} does best")
+    ax.set(xscale="log", xlabel="labelled participants", ylabel=f"{NAMES.get(metric, metric)}, 95 % interval of each",
+           title=f"On average over numbers of labels, {best} does best")
     ax.legend(loc="best")
     return ax
 
@@ -422,7 +478,7 @@ class Neighbours:
     "A vote of the nearest training rows."
     kind:str # "binary", "multiclass" or "continuous"
     k:int # classes
-    search:NearestNeighbors # over the training rows, scaled to length 1
+    search:Callable # test embedding (n, d) -> distances to the nearest training rows, and which they are, both (n, m)
     y:np.ndarray # their labels, (n,)
     prior:np.ndarray|None # class shares in training, (k,)
     strength:float # neighbours asked
@@ -431,7 +487,7 @@ class Neighbours:
         z:np.ndarray, # embedding, (n, d)
     ) -> np.ndarray: # probabilities (n, k), or values (n,)
         "Weighted shares of the neighbours' classes, or their weighted mean."
-        distance, rows = self.search.kneighbors(_unit(z))
+        distance, rows = self.search(z)
         vote = np.exp((1 - distance ** 2 / 2) / 0.07)
         vote /= vote.sum(1, keepdims=True)
         if self.kind == "continuous":
@@ -441,6 +497,17 @@ class Neighbours:
 def _unit(z:np.ndarray) -> np.ndarray:
     "Rows of length 1."
     return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+
+class _Search:
+    "The nearest of some rows by angle; tasks that have the same labelled rows ask once."
+    def __init__(self, z:np.ndarray, neighbours:int):
+        self.found = NearestNeighbors(n_neighbors=min(neighbours, len(z))).fit(_unit(z))
+        self.asked = self.answer = None
+
+    def __call__(self, z:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.asked is not z:
+            self.asked, self.answer = z, self.found.kneighbors(_unit(z))
+        return self.answer
 
 def knn_probe(
     z_train:np.ndarray, # training embedding, (n_train, d)
@@ -454,12 +521,16 @@ def knn_probe(
     kind:str="", # "binary", "multiclass", "continuous"; empty to infer
 ) -> pd.DataFrame: # as `linear_probe`
     "A vote of the nearest training rows by angle. Raises `CohortError` as `linear_probe` does."
-    def fit(task):
+    searches = {}
+    def fit(task, z):
         rows = np.flatnonzero(~np.isnan(task.train))
-        search = NearestNeighbors(n_neighbors=min(neighbours, len(rows))).fit(_unit(np.asarray(z_train, float)[rows]))
+        if not len(rows):
+            raise CohortError(f"y_train, column {task.name!r}, holds no label at all")
+        if (key := rows.tobytes()) not in searches:
+            searches[key] = _Search(z[rows], neighbours)
         y, k = task.train[rows], len(task.classes)
         prior = None if task.kind == "continuous" else np.bincount(y.astype(int), minlength=k) / len(y)
-        return Neighbours(task.kind, k, search, y, prior, neighbours)
+        return Neighbours(task.kind, k, searches[key], y, prior, neighbours)
     return _probe_report(fit, z_train, y_train, z_test, y_test, kind=kind, subject=subject, seed=seed, draws=1000)
 
 # %% ../nbs/09_evaluate.ipynb #b68e07a7
@@ -506,7 +577,7 @@ def survival_probe(
     seed:int=0, # of inner folds and resampling
 ) -> pd.DataFrame: # columns metric, value, low, high; the test rows' risk is in nobody's way: see `fit_cox`
     "Cox regression on a frozen embedding, judged by the C-index."
-    z_train, z_test = check_embedding(z_train, "z_train", like=len(y_train)), check_embedding(z_test, "z_test", like=len(y_test))
+    z_train, z_test = _read_rows(z_train, y_train, z_test, y_test, subject)
     y_train, y_test = np.asarray(y_train, float), np.asarray(y_test, float)
     keep = np.isfinite(y_train).all(1)
     scaler = StandardScaler().fit(z_train[keep])
@@ -514,7 +585,8 @@ def survival_probe(
     fold, losses = deal_folds(event, "binary", folds=3, seed=seed), np.zeros(len(STRENGTHS))
     for k, (i, strength) in itertools.product(range(3), enumerate(STRENGTHS)):
         out = np.flatnonzero(fold == k)[np.argsort(-years[fold == k], kind="stable")]
-        losses[i] += cox_loss(fit_cox(x[fold != k], years[fold != k], event[fold != k], strength=strength), x[out], years[out], event[out])[0]
+        losses[i] += cox_loss(fit_cox(x[fold != k], years[fold != k], event[fold != k], strength=strength), x[out],
+                              years[out], event[out])[0]
     risk = scaler.transform(z_test) @ fit_cox(x, years, event, strength=STRENGTHS[losses.argmin()])
     return c_index(*y_test.T, risk, subject=subject, seed=seed).to_frame().T.rename_axis("metric").reset_index()
 
@@ -547,6 +619,7 @@ def covariate_gain(
     seed:int=0, # of folds and resampling
 ) -> pd.DataFrame: # index covariates, embedding, both, gain; columns value, low, high, p
     "What an embedding adds to covariates, out of sample and paired. Raises `CohortError` for input that doesn't fit."
+    same_rows(z=z, y=y, covariates=covariates, groups=groups)
     z, known = check_embedding(z, like=len(y)), covariate_matrix(covariates)
     if len(known) != len(z):
         raise CohortError(f"{len(known)} rows of covariates, {len(z)} of the embedding; they must match row by row")
@@ -575,22 +648,31 @@ def transfer(
     draws:int=1000, # resamples
 ) -> pd.DataFrame: # columns centre, n, setting, metric, value, low, high
     "Train on all other centres, test on the one left out; the difference to having seen it is paired."
+    same_rows(z=z, y=y, centre=centre, subject=subject)
     z, task, centre = check_embedding(z, like=len(y)), read_tasks(y, y)[0], np.asarray(centre)
+    if centre.shape != (len(z),):
+        raise CohortError(f"centre has shape {centre.shape}; give one for each of the {len(z)} rows")
+    who = subject_codes(subject, len(z))
     metric, rows = "r2" if task.kind == "continuous" else "auc", []
     seen = _squeeze(cross_val_probs(z, y, groups=subject, seed=seed))
     for name in pd.unique(centre[~pd.isna(centre)]):
         here = centre == name
-        guess = _fit_rows(z, task, ~here, seed).predict(z[here])
+        train = ~here & ~np.isin(who, who[here])  # whoever was also seen here has no say
+        if not train.any():
+            raise CohortError(f"centre {str(name)!r}: all the others were seen here too; nobody is left to learn from")
+        guess = fit_probe(z[train], task.train[train], kind=task.kind, k=len(task.classes), subject=who[train],
+                          seed=seed).predict(z[here])
         guess = guess if guess.ndim == 1 else _squeeze(guess)
-        made = {s: metric_set(task.test[here], p, task.kind, names=[metric])[metric] for s, p in (("other centres", guess), ("all centres", seen[here]))}
-        made["difference"] = lambda w, m=dict(made): m["other centres"](w) - m["all centres"](w)
-        table = intervals(made, int(here.sum()), subject=None if subject is None else np.asarray(subject)[here], seed=seed, draws=draws)
-        rows.append(table.rename_axis("setting").reset_index().assign(centre=name, n=int((~np.isnan(task.test[here])).sum()), metric=metric))
+        made = {
+            s: metric_set(task.test[here], p, task.kind, names=[metric])[metric]
+            for s, p in (("other centres", guess), ("all centres", seen[here]))
+        }
+        apart = lambda w, m=dict(made): m["other centres"](w) - m["all centres"](w)
+        made["difference"] = replace(made["all centres"], value=apart, share=False)  # rests on the same few cases
+        table = intervals(made, int(here.sum()), subject=who[here], seed=seed, draws=draws)
+        rows.append(table.rename_axis("setting").reset_index().assign(
+            centre=name, n=int((~np.isnan(task.test[here])).sum()), metric=metric))
     return pd.concat(rows, ignore_index=True)[["centre", "n", "setting", "metric", "value", "low", "high"]]
-
-def _fit_rows(z:np.ndarray, task:Task, rows:np.ndarray, seed:int) -> Probe:
-    "A probe on some rows."
-    return fit_probe(z[rows], task.train[rows], kind=task.kind, k=len(task.classes), seed=seed)
 
 # %% ../nbs/09_evaluate.ipynb #ace11707
 def small_clinic(
@@ -604,6 +686,8 @@ def small_clinic(
     seed:int=0, # of draws and resampling
 ) -> pd.DataFrame: # columns training, metric, value, low, high
     "Clinic alone, carried over, or both; tested on the clinic's people that were not drawn."
+    same_rows(z=z, y=y)
+    same_rows(z_clinic=z_clinic, y_clinic=y_clinic)
     z, z_clinic = check_embedding(z, like=len(y)), check_embedding(z_clinic, "z_clinic", like=len(y_clinic))
     task = read_tasks(y, y_clinic)[0]
     metric, made = "r2" if task.kind == "continuous" else "auc", {}
@@ -731,7 +815,9 @@ def make_targets(
         y = task.train[rows]
         y = y[~np.isnan(y)]
         if len(np.unique(y)) < 2:
-            raise CohortError(f"label {name!r} has {'one value only' if len(y) else 'no value'} in the {len(rows)} training rows; take more of them")
+            raise CohortError(
+                f"label {name!r} has {'one value only' if len(y) else 'no value'} in the {len(rows)} training rows; take more of them"
+            )
         width = len(task.classes) if task.kind == "multiclass" else 1
         scale = (float(y.mean()), float(y.std())) if task.kind == "continuous" else (0.0, 1.0)
         targets.append(Target(name, task.kind, tuple(task.classes), start, start + width, *scale))
@@ -781,7 +867,10 @@ class Predictor:
         "Refuse vectors that a linear head was not made for; networks on images speak for themselves."
         width = getattr(self.network, "in_features", None)
         if width is not None and (x.ndim != 2 or x.shape[1] != width):
-            raise CohortError(f"inputs have shape {tuple(x.shape)}; this predictor takes vectors with {width} columns, (n, {width}): embed them as its training rows were")
+            raise CohortError(
+                f"inputs have shape {tuple(x.shape)}; this predictor takes vectors with {width} columns, (n, {width}):"
+                " embed them as its training rows were"
+            )
 
     def predict_proba(self,
         inputs:Any, # a cohort, images (n, c, h, w), or vectors (n, d)
@@ -845,8 +934,9 @@ def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
     if encoder is None and config["encoder"] == "custom":
         raise CohortError("this predictor was made with an encoder of your own: give it again, Predictor.load(folder, encoder=...)")
     with seeded(config["seed"], "predictor"):
-        body = encoder if isinstance(encoder, ImageEncoder) else image_encoder(
-            config["encoder"] if encoder is None else encoder, **{name: config[name] for name in IMAGE_OPTIONS})
+        body = (encoder if isinstance(encoder, ImageEncoder)
+                else image_encoder(config["encoder"] if encoder is None else encoder,
+                                   **{name: config[name] for name in IMAGE_OPTIONS}))
         head = nn.Linear(body.out_dim, targets[-1].stop)
     return nn.Sequential(body, head).to(memory_format=channels_last)
 

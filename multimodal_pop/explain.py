@@ -5,40 +5,45 @@
 # %% auto #0
 __all__ = ['LIMITS', 'STRUCTURES', 'rank_similarity', 'edge_maps', 'pooled', 'removal_scores', 'removal_curves', 'curve_gain',
            'cascade', 'randomised', 'randomised_maps', 'peaks', 'pointing_game', 'enrichment', 'moved_pixels',
-           'true_region', 'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks', 'plot_curves',
-           'structure_pairs', 'true_response', 'scores_of', 'agreement_of_halves', 'regional_relevance', 'common_frame',
-           'relevance_share', 'centre_of_mass', 'sign_flip_test', 'seed_test', 'Comparison', 'pair_row',
-           'similarity_table', 'share_table', 'by_person', 'compare_attributions', 'plot_difference', 'patch_places',
-           'outside', 'patch_effects', 'find_shortcut', 'permutation_gap', 'looks_at', 'Attribution', 'Explorer',
-           'Interaction', 'METHODS', 'Options', 'Question', 'Target', 'as_target', 'ask', 'attribute',
-           'baseline_images', 'changed_table', 'choose_layer', 'column_numbers', 'concept', 'contrast',
-           'explain_columns', 'explain_images', 'fitting', 'grid_regions', 'held_still', 'image_space', 'images_of',
-           'interaction', 'latent', 'other_image', 'own_table', 'plot_columns', 'plot_interaction', 'plot_maps',
-           'plot_signed', 'principal_axis', 'probe_logit', 'project_table', 'read_images', 'vectors', 'with_column']
+           'true_region', 'share_interval', 'judge', 'NoisyImages', 'check_method', 'check_attribution', 'plot_checks',
+           'plot_curves', 'structure_pairs', 'true_response', 'scores_of', 'agreement_of_halves', 'regional_relevance',
+           'common_frame', 'relevance_share', 'centre_of_mass', 'sign_flip_test', 'seed_test', 'models_note',
+           'Comparison', 'pair_row', 'similarity_table', 'share_table', 'compare_attributions', 'plot_difference',
+           'patch_places', 'outside', 'patch_effects', 'find_shortcut', 'new_people_first', 'dealt', 'permutation_gap',
+           'looks_at', 'Attribution', 'Explorer', 'Interaction', 'METHODS', 'Options', 'Question', 'Target',
+           'as_target', 'ask', 'attribute', 'baseline_images', 'by_person', 'changed_table', 'choose_layer',
+           'column_numbers', 'concept', 'contrast', 'explain_columns', 'explain_images', 'fitting', 'grid_regions',
+           'held_still', 'image_space', 'images_of', 'interaction', 'latent', 'mean_image', 'other_image', 'own_table',
+           'plot_columns', 'plot_interaction', 'plot_maps', 'plot_signed', 'principal_axis', 'probe_logit',
+           'project_table', 'read_images', 'subject_of', 'vectors', 'with_column']
 
 # %% ../nbs/17_explain.ipynb #723d47ad
 import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 from scipy import ndimage, stats
 from torch import nn
 from torch.nn import functional as F
 
-from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target, as_target, ask, attribute,
-                                        baseline_images, changed_table, choose_layer, column_numbers, concept, contrast, explain_columns,
-                                        explain_images, fitting, grid_regions, held_still, image_space, images_of, interaction, latent,
-                                        other_image, own_table, plot_columns, plot_interaction, plot_maps, plot_signed, principal_axis,
-                                        probe_logit, project_table, read_images, vectors, with_column)
-from .cohort import Cohort, CohortError, row_chunks
+from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target,
+                                        as_target, ask, attribute, baseline_images, by_person, changed_table,
+                                        choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
+                                        explain_images, fitting, grid_regions, held_still, image_space, images_of,
+                                        interaction, latent, mean_image, other_image, own_table, plot_columns,
+                                        plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
+                                        project_table, read_images, subject_of, vectors, with_column)
+from .cohort import Cohort, CohortError, row_chunks, subject_codes
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
 from .evaluate import interval_over
@@ -48,11 +53,14 @@ from .views import to_float
 
 # %% ../nbs/17_explain.ipynb #76a626c1
 # one door to the room: what the chapter before defines comes along
-_all_ = ["Attribution", "Explorer", "Interaction", "METHODS", "Options", "Question", "Target", "as_target", "ask", "attribute",
-         "baseline_images", "changed_table", "choose_layer", "column_numbers", "concept", "contrast", "explain_columns", "explain_images",
-         "fitting", "grid_regions", "held_still", "image_space", "images_of", "interaction", "latent", "other_image", "own_table",
-         "plot_columns", "plot_interaction", "plot_maps", "plot_signed", "principal_axis", "probe_logit", "project_table", "read_images",
-         "vectors", "with_column"]
+_all_ = [
+    "Attribution", "Explorer", "Interaction", "METHODS", "Options", "Question", "Target", "as_target", "ask",
+    "attribute", "baseline_images", "by_person", "changed_table", "choose_layer", "column_numbers", "concept",
+    "contrast", "explain_columns", "explain_images", "fitting", "grid_regions", "held_still", "image_space",
+    "images_of", "interaction", "latent", "mean_image", "other_image", "own_table", "plot_columns", "plot_interaction",
+    "plot_maps", "plot_signed", "principal_axis", "probe_logit", "project_table", "read_images", "subject_of",
+    "vectors", "with_column"
+]
 
 # %% ../nbs/17_explain.ipynb #dbd7e095
 def rank_similarity(
@@ -113,12 +121,14 @@ def removal_curves(
     "Deletion and insertion (Petsiuk et al. 2018) for maps, and for the orders \"random\" and \"edges\"."
     n, h, w = next(iter(maps.values())).shape
     if isinstance(baseline, str) and baseline == "mean":
-        baseline = read_images(question.images, np.arange(0, n, -(-n // 256))).mean(0).numpy()
+        baseline = mean_image(question.images, seed).numpy()
     nothing = np.zeros((n, h, w))
     full, empty = (removal_scores(question, nothing, share, True, baseline=baseline) for share in (1.0, 0.0))
     sign, size = np.sign(full - empty), np.abs(full - empty).mean()
     noise = generator(seed, "random order").random((n, h, w), dtype=np.float32)
-    ordered = {name: m * sign[:, None, None] if (m < 0).any() else m for name, m in maps.items()} | {"edges": edge_maps(question.images), "random": noise}
+    ordered = (
+        {name: m * sign[:, None, None] if (m < 0).any() else m for name, m in maps.items()}
+        | {"edges": edge_maps(question.images), "random": noise})
     curves, shares = {}, np.linspace(0, 1, levels)
     for name, m in ordered.items():
         m = pooled(m, patch or max(1, h // 16)) + 1e-9 * noise * np.abs(m).max()
@@ -232,26 +242,42 @@ def true_region(
     moved = np.abs(high.astype(np.float32) - low).mean(1)
     return moved > least * np.maximum(moved.max((1, 2), keepdims=True), 1e-6)
 
-LIMITS = {"completeness": ("≤", 0.01), "deletion": (">", 0), "deletion vs edges": (">", 0), "insertion": (">", 0), "insertion vs edges": (">", 0),
-          "randomised model": ("<", 0.5), "shuffled labels": ("<", 0.5), "stability": (">", 0.5), "pointing game": ("≥", 0.9), "enrichment": (">", 1)}
+LIMITS = {
+    "completeness": ("≤", 0.01), "deletion": (">", 0), "deletion vs edges": (">", 0), "insertion": (">", 0),
+    "insertion vs edges": (">", 0), "randomised model": ("<", 0.5), "shuffled labels": ("<", 0.5),
+    "stability": (">", 0.5), "pointing game": ("≥", 0.9), "enrichment": (">", 1)
+}
+
+def share_interval(
+    hits:np.ndarray, # one a person, 0 to 1; NaN = none
+) -> tuple[float, float, float]: # mean, low, high
+    "Mean with Wilson's 95 % interval for a share (1927), which hits alone do not shrink to a point; a single one has none (NaN)."
+    hits = hits[~np.isnan(hits)]
+    if len(hits) < 2:
+        return hits.mean() if len(hits) else np.nan, np.nan, np.nan
+    mean, z2 = hits.mean(), stats.norm.ppf(0.975) ** 2 / len(hits)
+    middle, half = mean + z2 / 2, np.sqrt(z2 * mean * (1 - mean) + z2 ** 2 / 4)
+    return mean, max((middle - half) / (1 + z2), 0.0), min((middle + half) / (1 + z2), 1.0)
 
 def judge(
     check:str, # a name of `LIMITS`
     values:np.ndarray, # one an image, NaN = none
+    subject:Sequence|None=None, # who each image belongs to, (n,); None: everybody has one
 ) -> dict: # check, value, low, high, limit, passed
-    "Value with a 95 % interval over images, and whether it keeps the limit: of completeness the worst image, of the rest the whole interval."
+    "Value with a 95 % interval over people, and whether it keeps the limit: of completeness the worst image, of the rest the whole interval."
     sign, limit = LIMITS[check]
-    mean, low, high = interval_over(values)
-    if check == "pointing game":
-        low, high = max(low, 0.0), min(high, 1.0)
+    people = by_person(subject, len(values))(values)
+    mean, low, high = (share_interval if check == "pointing game" else interval_over)(people)
     if np.isnan(mean):
         passed = None
     elif check == "completeness":
         mean, passed = np.nanmax(values), np.nanmax(values) <= limit
-    elif np.isnan(low):  # one image is no evidence for or against a method
+    elif np.isnan(low):  # one person is no evidence for or against a method
         passed = None
+    elif sign == "≥" and high >= limit > share_interval(np.where(np.isnan(people), np.nan, 1))[1]:
+        passed = None  # so few people that hits alone would not show the limit to be kept
     else:
-        passed = {">": low > limit, "<": high < limit, "≥": mean >= limit}[sign]
+        passed = bool({">": low > limit, "<": high < limit, "≥": low >= limit}[sign])
     return {"check": check, "value": mean, "low": low, "high": high, "limit": f"{sign} {limit:g}", "passed": passed}
 
 # %% ../nbs/17_explain.ipynb #2d51e6b8
@@ -272,7 +298,10 @@ class NoisyImages:
     def __getitem__(self, rows:Any) -> np.ndarray: # (b, c, h, w) float32
         rows = np.arange(len(self))[rows]
         x = to_float(read_rows(self.images, rows)).numpy()
-        return np.stack([image + self.sd * generator(self.seed, "noise", int(row)).standard_normal(image.shape, dtype=np.float32) for row, image in zip(rows, x)])
+        return np.stack([
+            image + self.sd * generator(self.seed, "noise", int(row)).standard_normal(image.shape, dtype=np.float32)
+            for row, image in zip(rows, x)
+        ])
 
 def check_method(
     question:Question, # a target put to a model
@@ -281,19 +310,20 @@ def check_method(
     masks:np.ndarray|None, # where relevance belongs, (n, h, w) bool
     seed:int, # of everything random
     options:Mapping[str, Any], # of the method
+    subject:Sequence|None=None, # who each image belongs to, (n,)
 ) -> tuple[np.ndarray, list[dict]]: # maps and the checks that need no curves
     "All checks of one method that compare maps with maps or with masks."
     explain = {"method": method, "seed": seed, **options}
     maps, error, _ = explain_images(question, **explain)
     near = NoisyImages(question.images, seed=seed)
     again = explain_images(Question(question.name, question.scored, near, question.extra), **explain)[0]
-    found = [judge("completeness", error),
-             judge("randomised model", randomised_maps(question, maps, last=True, **explain)[0]),
-             judge("shuffled labels", rank_similarity(maps, explain_images(control, **explain)[0])),
-             judge("stability", rank_similarity(maps, again))]
+    found = {"completeness": error,
+             "randomised model": randomised_maps(question, maps, last=True, **explain)[0],
+             "shuffled labels": rank_similarity(maps, explain_images(control, **explain)[0]),
+             "stability": rank_similarity(maps, again)}
     if masks is not None:
-        found += [judge("pointing game", pointing_game(maps, masks)), judge("enrichment", enrichment(maps, masks))]
-    return maps, found
+        found |= {"pointing game": pointing_game(maps, masks), "enrichment": enrichment(maps, masks)}
+    return maps, [judge(check, values, subject) for check, values in found.items()]
 
 # %% ../nbs/17_explain.ipynb #1c539c3e
 def check_attribution(
@@ -311,17 +341,17 @@ def check_attribution(
     question = ask(model, cohort, target)
     if masks is not None:
         fitting({"masks": masks}, question.images)
-    control = ask(model, cohort, target, shuffle=seed + 1)
+    control, subject = ask(model, cohort, target, shuffle=seed + 1), subject_of(cohort)
     found, maps = [], {}
     for method in show_progress(methods, "checks", show=progress):
-        maps[method], rows = check_method(question, control, method, masks, seed, options)
+        maps[method], rows = check_method(question, control, method, masks, seed, options, subject)
         found += [{"method": method, **row} for row in rows]
     curves = removal_curves(question, maps, seed=seed)
     for method in methods:
         for kind in ("deletion", "insertion"):
             for against in ("random", "edges"):
                 check = kind if against == "random" else f"{kind} vs edges"
-                found.append({"method": method, **judge(check, curve_gain(curves, method, kind, against))})
+                found.append({"method": method, **judge(check, curve_gain(curves, method, kind, against), subject)})
     if not isinstance(as_target(target, model), Target):
         found = [row for row in found if row["check"] != "shuffled labels"]  # an output has no labels that could be shuffled
     table = pd.DataFrame(found).sort_values("method", key=lambda m: m.map(list(methods).index), kind="stable").reset_index(drop=True)
@@ -334,17 +364,22 @@ def plot_checks(
     *,
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
-    "Methods by checks: green passes, red fails, grey promises nothing."
-    values, passed = (table.pivot(index="method", columns="check", values=v).reindex(index=table.method.unique(), columns=[c for c in LIMITS if c in set(table.check)])
-                      for v in ("value", "passed"))
+    "Methods by checks: green passes, red fails, grey promises nothing or cannot be told."
+    values, passed = (
+        table.pivot(index="method", columns="check", values=v).reindex(
+            index=table.method.unique(), columns=[c for c in LIMITS if c in set(table.check)])
+        for v in ("value", "passed"))
     colours = {True: "#BFE3D5", False: "#F3C6AE"}
     ax = new_ax(ax, figsize=(1.2 + 0.85 * values.shape[1], 1.1 + 0.32 * len(values)))
     for i, method in enumerate(values.index):
         for j, check in enumerate(values.columns):
             v, ok = values.loc[method, check], passed.loc[method, check]
-            ax.add_patch(Rectangle((j, -i), 1, 1, fc="#EEEEEE" if pd.isna(v) else colours[bool(ok)], ec="white", lw=1.5))
-            ax.text(j + 0.5, 0.5 - i, "–" if pd.isna(v) else f"{v:.2f}" if abs(v) < 99 else f"{v:.0f}", ha="center", va="center", fontsize=8)
-    ax.set(xlim=(0, values.shape[1]), ylim=(1 - len(values), 1), xticks=np.arange(values.shape[1]) + 0.5, yticks=0.5 - np.arange(len(values)))
+            fill = "#EEEEEE" if pd.isna(v) or pd.isna(ok) else colours[bool(ok)]
+            ax.add_patch(Rectangle((j, -i), 1, 1, fc=fill, ec="white", lw=1.5))
+            ax.text(j + 0.5, 0.5 - i, "–" if pd.isna(v) else f"{v:.2f}" if abs(v) < 99 else f"{v:.0f}", ha="center",
+                    va="center", fontsize=8)
+    ax.set(xlim=(0, values.shape[1]), ylim=(1 - len(values), 1), xticks=np.arange(values.shape[1]) + 0.5,
+           yticks=0.5 - np.arange(len(values)))
     ax.set_xticklabels([f"{c.replace(' ', chr(10), 1)}\n{LIMITS[c][0]} {LIMITS[c][1]:g}" for c in values.columns], fontsize=7)
     ax.set_yticklabels([m.replace("_", " ") for m in values.index], fontsize=8)
     ax.tick_params(length=0)
@@ -365,7 +400,8 @@ def plot_curves(
     ax = new_ax(ax, figsize=(4.6, 3))
     for name in names:
         c = curves[name, kind]
-        own = {"random": {"color": COLORS["context"], "lw": 2.5}, "edges": {"color": COLORS["truth"], "ls": ":", "lw": 1.5}}.get(name, {"lw": 1.2})
+        own = {"random": {"color": COLORS["context"], "lw": 2.5},
+               "edges": {"color": COLORS["truth"], "ls": ":", "lw": 1.5}}.get(name, {"lw": 1.2})
         ax.plot(np.linspace(0, 1, c.shape[1]), c.mean(0), label=name.replace("_", " "), **own)
     best = max((n for n in names if n not in ("random", "edges")), key=lambda n: curve_gain(curves, n, kind).mean())
     ax.set(xlabel="share of the image " + ("replaced" if kind == "deletion" else "given"), ylabel="score, 0 = baseline, 1 = image",
@@ -393,8 +429,14 @@ def true_response(
     pairs:Mapping[str, list], # from `structure_pairs`
 ) -> tuple[pd.Series, dict[str, np.ndarray]]: # structure -> RMS change of the score; structure -> (n, h, w) mean change of the pixels, 0 to 1
     "What the model really does when the renderer changes one structure."
-    response = {name: np.sqrt(np.mean([(scores_of(question, high) - scores_of(question, low)) ** 2 for low, high in sides])) for name, sides in pairs.items()}
-    moved = {name: np.mean([np.abs(high.astype(np.float32) - low).mean(1) for low, high in sides], 0) / 255 for name, sides in pairs.items()}
+    response = {
+        name: np.sqrt(np.mean([(scores_of(question, high) - scores_of(question, low))**2 for low, high in sides]))
+        for name, sides in pairs.items()
+    }
+    moved = {
+        name: np.mean([np.abs(high.astype(np.float32) - low).mean(1) for low, high in sides], 0) / 255
+        for name, sides in pairs.items()
+    }
     return pd.Series(response), moved
 
 def scores_of(
@@ -403,7 +445,8 @@ def scores_of(
 ) -> np.ndarray: # (n,)
     "The score."
     images = question.images if images is None else images
-    return removal_scores(Question("", question.scored, images, question.extra), np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
+    return removal_scores(Question("", question.scored, images, question.extra),
+                          np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
 
 # %% ../nbs/17_explain.ipynb #3b5a2bc0
 def agreement_of_halves(
@@ -482,7 +525,9 @@ def sign_flip_test(
     n, shape = len(difference), difference.shape[1:]
     d = difference.reshape(n, -1).astype(np.float32)
     square = (d.astype(float) ** 2).mean(0)
-    t_of = lambda mean: np.divide(mean * np.sqrt(n - 1), np.sqrt(np.maximum(square - mean ** 2, 1e-12 * square)), out=np.zeros_like(mean), where=square > 0)
+    t_of = lambda mean: np.divide(
+        mean * np.sqrt(n - 1), np.sqrt(np.maximum(square - mean**2, 1e-12 * square)),
+        out=np.zeros_like(mean), where=square > 0)
     signs = generator(seed, "signs").choice(np.array([-1, 1], np.float32), (draws, n))
     largest = np.concatenate([np.abs(t_of((signs[rows] @ d / n).astype(float))).max(1) for rows in row_chunks(draws, 100)])
     mean = d.mean(0, dtype=float)
@@ -509,6 +554,28 @@ def seed_test(
     largest = np.array([size(deal).max() for deal in deals])
     return (largest[:, None, None] >= size(np.arange(k)) - 1e-9).mean(0)
 
+def models_note(
+    k:int, # models of one group
+    m:int, # of another
+) -> str: # in words, for a reader of the result
+    "What a division of so few models can show."
+    deals = comb(k + m, k)
+    least = (1 + (k == m)) / deals  # with equal groups, a division and its mirror image are as large
+    if k + m < 3:
+        return "One model a group: the differences are those of these models, and another seed may show as much."
+    if least > 0.05:
+        return (
+            f"{k} and {m} models: there are {deals} divisions, p over seeds can't fall below {least:.2g}, so nothing "
+            "can be called a difference between ways of training, however large it is; train at least four models a "
+            "group."
+        )
+    return (
+        f"{k} and {m} models: p over seeds can't fall below {least:.2g}. A pixel is called different only if its "
+        f"difference is larger than that of any pixel in all but {int(0.05 * deals)} of {deals} divisions of the "
+        "models (its own among them); so they may be few even where groups differ plainly, and p says more than "
+        "their share."
+    )
+
 # %% ../nbs/17_explain.ipynb #08e0bfc6
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -516,10 +583,16 @@ class Comparison:
     maps:dict[str, np.ndarray] # group -> (h, w) mean share of relevance, in the common frame
     shares:pd.DataFrame # group, region, share, low, high, area (share of the image), enrichment
     similarity:pd.DataFrame # a, b, kind (between groups, seeds, randomised), rank_correlation, low, high, shift (pixels)
-    differences:pd.DataFrame # a, b, pixels (share that differs, p < 0.05), p (smallest over pixels, of both tests), p_people, p_seeds, entered, left
-    pixels:dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] # pair -> mean difference (h, w), corrected p (h, w): would other people show it?
+    differences: (
+        pd.DataFrame
+    )  # a, b, pixels (share that differs, p < 0.05), p (smallest over pixels, of both tests), p_people, p_seeds, entered, left
+    pixels: dict[tuple[str, str],
+                 tuple[np.ndarray,
+                       np.ndarray]]  # pair -> mean difference (h, w), corrected p (h, w): would other people show it?
     seeds:dict[tuple[str, str], np.ndarray] # pair -> corrected p (h, w): would other seeds? NaN with one model a group
     columns:dict[tuple[str, str], tuple[list, list]] # pair -> columns that entered, and that left, from the first to the second
+    models:dict[str, int] # group -> how many models
+    people:int # how many people were asked about
 
     def differ(self, pair:tuple[str, str]) -> np.ndarray: # (h, w) bool
         "Where a pair differs by both tests; with one model a group, of these two models alone."
@@ -527,64 +600,60 @@ class Comparison:
 
     @property
     def note(self) -> str: # empty, or what the differences can't say
-        lone = self.differences.p_seeds.isna()
-        return "One model a group: the differences are those of these models, and another seed may show as much." if lone.any() else ""
+        found = [models_note(self.models[a], self.models[b]) for a, b in self.pixels]
+        if (least := 2.0 ** (1 - self.people)) > 0.05:
+            found.append(
+                f"{self.people} people: p over people can't fall below {least:.2g}, so nothing can be called a"
+                " difference; ask about six people or more."
+            )
+        return " ".join(dict.fromkeys(text for text in found if text))
 
     def __repr__(self) -> str:
         return f"Similarity of maps\n{self.similarity.round(3)}\nDifferences\n{self.differences.round(3)}\n{self.note}".rstrip()
 
     def _repr_html_(self) -> str:
-        return "<b>Similarity of maps</b>" + self.similarity.round(3).to_html(index=False) + "<b>Differences</b>" + self.differences.round(3).to_html(index=False) + self.note
+        return ("<b>Similarity of maps</b>" + self.similarity.round(3).to_html(index=False)
+                + "<b>Differences</b>" + self.differences.round(3).to_html(index=False) + self.note)
 
-def pair_row(a:str, b:str, kind:str, pairs:Sequence[tuple[np.ndarray, np.ndarray]]) -> dict:
-    "Mean similarity of pairs of share maps, with an interval over images, and the distance of their centres."
+def pair_row(a:str, b:str, kind:str, pairs:Sequence[tuple[np.ndarray, np.ndarray]], subject:Sequence|None=None) -> dict:
+    "Mean similarity of pairs of share maps, with an interval over people, and the distance of their centres."
     alike = np.mean([rank_similarity(x, y) for x, y in pairs], 0)
-    shift = np.mean([np.linalg.norm(centre_of_mass(x) - centre_of_mass(y), axis=1) for x, y in pairs])
-    mean, low, high = interval_over(alike)
-    return {"a": a, "b": b, "kind": kind, "rank_correlation": mean, "low": low, "high": high, "shift": shift}
+    shift = np.mean([np.linalg.norm(centre_of_mass(x) - centre_of_mass(y), axis=1) for x, y in pairs], 0)
+    each = by_person(subject, len(alike))
+    mean, low, high = interval_over(each(alike))
+    return {"a": a, "b": b, "kind": kind, "rank_correlation": mean, "low": low, "high": high, "shift": each(shift).mean()}
 
 def similarity_table(
     shares:Mapping[str, list[np.ndarray]], # group -> share maps of its models, (n, h, w) each
     noise:Mapping[str, np.ndarray], # group -> share maps of a randomised model, (n, h, w)
+    subject:Sequence|None=None, # who each image belongs to, (n,); None: everybody has one
 ) -> pd.DataFrame: # a, b, kind, rank_correlation, low, high, shift
     "Similarity between groups beside its two nulls: other seeds of the same group, and models without knowledge."
     names, rows = list(shares), []
     for i, a in enumerate(names):
         own = [(x, y) for k, x in enumerate(shares[a]) for y in shares[a][k + 1:]]
-        rows += [pair_row(a, a, "seeds", own)] if own else []
-        rows += [pair_row(a, a, "randomised", [(x, noise[a]) for x in shares[a]])]
-        rows += [pair_row(a, b, "between groups", [(x, y) for x in shares[a] for y in shares[b]]) for b in names[i + 1:]]
+        rows += [pair_row(a, a, "seeds", own, subject)] if own else []
+        rows += [pair_row(a, a, "randomised", [(x, noise[a]) for x in shares[a]], subject)]
+        rows += [pair_row(a, b, "between groups", [(x, y) for x in shares[a] for y in shares[b]], subject) for b in names[i + 1:]]
     return pd.DataFrame(rows).sort_values("kind", kind="stable").reset_index(drop=True)
 
 # %% ../nbs/17_explain.ipynb #4299ccde
 def share_table(
     shares:Mapping[str, list[np.ndarray]], # group -> share maps, (n, h, w) each
     regions:Mapping[str, np.ndarray], # name -> (n, h, w) bool
+    subject:Sequence|None=None, # who each image belongs to, (n,); None: everybody has one
 ) -> pd.DataFrame: # group, region, share, low, high, area, enrichment
     "How much of the relevance falls into each region, with intervals over people."
     rows = []
     for group, maps in shares.items():
         mean = np.mean(maps, 0)
         for region, mask in regions.items():
-            share, low, high = interval_over((mean * mask).sum((1, 2)))
-            rows.append({"group": group, "region": region, "share": share, "low": low, "high": high, "area": mask.mean(), "enrichment": share / max(mask.mean(), 1e-12)})
+            share, low, high = interval_over(by_person(subject, len(mean))((mean * mask).sum((1, 2))))
+            rows.append({
+                "group": group, "region": region, "share": share, "low": low, "high": high, "area": mask.mean(),
+                "enrichment": share / max(mask.mean(), 1e-12)
+            })
     return pd.DataFrame(rows)
-
-# %% ../nbs/17_explain.ipynb #c26e3596
-def by_person(
-    subject:Sequence|None, # who each row belongs to, (n,); None: everybody has one
-    n:int, # rows
-) -> Callable: # (n, …) -> (people, …) means
-    "Several images of a person are one piece of evidence."
-    if subject is None:
-        return lambda values: values
-    who = pd.factorize(np.asarray(subject))[0]
-    count = np.bincount(who)
-    def mean(values:np.ndarray) -> np.ndarray:
-        total = np.zeros((len(count), *values.shape[1:]))
-        np.add.at(total, who, values)
-        return total / count.reshape(-1, *[1] * (values.ndim - 1))
-    return mean
 
 # %% ../nbs/17_explain.ipynb #e35a7fda
 def compare_attributions(
@@ -600,6 +669,8 @@ def compare_attributions(
 ) -> Comparison: # maps, shares by region, similarities with their nulls, tests
     "Compare where models look. The null of a similarity is what seeds and randomised models reach, not zero; of a difference, other people and other seeds."
     groups = {name: list(m) if isinstance(m, (list, tuple)) else [m] for name, m in models.items()}
+    if not groups or not all(groups.values()):
+        raise CohortError(f"models names {list(groups)}; give at least one name, each with a model or a list of models")
     shares, noise = {}, {}
     fitting({**(regions or {}), **({} if anchor is None else {"anchor": anchor})}, images_of(cohort))
     for name, members in groups.items():
@@ -610,19 +681,24 @@ def compare_attributions(
         shares[name] = found
     regions = grid_regions(shares[next(iter(groups))][0].shape) if regions is None else regions
     frame = {name: [m if anchor is None else common_frame(m, anchor) for m in found] for name, found in shares.items()}
-    who, pairs = by_person(getattr(cohort, "subject", None), len(regions[next(iter(regions))])), list(itertools.combinations(groups, 2))
+    subject, pairs = subject_of(cohort), list(itertools.combinations(groups, 2))
+    who = by_person(subject, len(images_of(cohort)))
     pixels = {(a, b): sign_flip_test(who(np.mean(frame[a], 0) - np.mean(frame[b], 0)), seed=seed) for a, b in pairs}
-    seeds = {(a, b): seed_test(*(np.stack([m.mean(0) for m in frame[g]]) for g in (a, b)), seed=seed) for a, b in pairs}
+    seeds = {(a, b): seed_test(*(np.stack([who(m).mean(0) for m in frame[g]]) for g in (a, b)), seed=seed) for a, b in pairs}
     has = {name: list(getattr(members[0], "columns", [])) for name, members in groups.items()}
     columns = {(a, b): ([c for c in has[b] if c not in has[a]], [c for c in has[a] if c not in has[b]]) for a, b in pairs}
     tests = []
     for a, b in pairs:
         both = np.fmax(pixels[a, b][1], seeds[a, b])
-        tests.append({"a": a, "b": b, "pixels": (both < 0.05).mean(), "p": both.min(), "p_people": pixels[a, b][1].min(), "p_seeds": seeds[a, b].min(),
-                      "entered": len(columns[a, b][0]), "left": len(columns[a, b][1])})
+        tests.append({
+            "a": a, "b": b, "pixels": (both < 0.05).mean(), "p": both.min(), "p_people": pixels[a, b][1].min(),
+            "p_seeds": seeds[a, b].min(), "entered": len(columns[a, b][0]), "left": len(columns[a, b][1])
+        })
     names = ["a", "b", "pixels", "p", "p_people", "p_seeds", "entered", "left"]
-    return Comparison({name: np.mean(m, (0, 1)) for name, m in frame.items()}, share_table(shares, regions), similarity_table(shares, noise),
-                      pd.DataFrame(tests, columns=names), pixels, seeds, columns)
+    return Comparison({name: who(np.mean(m, 0)).mean(0) for name, m in frame.items()},
+                      share_table(shares, regions, subject), similarity_table(shares, noise, subject),
+                      pd.DataFrame(tests, columns=names), pixels, seeds, columns,
+                      {name: len(m) for name, m in groups.items()}, count_people(cohort))
 
 # %% ../nbs/17_explain.ipynb #8378acc0
 def plot_difference(
@@ -631,19 +707,22 @@ def plot_difference(
     *,
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
-    "Difference of two mean maps; outlined where it is significant after correction over all pixels."
+    "Difference of two mean maps; pale where it is not significant after correction over all pixels."
     a, b = pair or next(iter(comparison.pixels))
     mean, differ = comparison.pixels[a, b][0], comparison.differ((a, b))
     ax, mean = new_ax(ax, figsize=(4.4, 3.4)), mean * mean.size
     reach = max(np.abs(mean).max(), 1e-30)
-    picture = ax.imshow(mean, cmap=LinearSegmentedColormap.from_list("", [COLORS["image"], "#FFFFFF", COLORS["doubt"]]), vmin=-reach, vmax=reach)
+    scale = LinearSegmentedColormap.from_list("", [COLORS["image"], "#FFFFFF", COLORS["doubt"]])
+    ax.imshow(mean, cmap=scale, vmin=-reach, vmax=reach, alpha=np.where(differ, 1.0, 0.35))
     if differ.any() and not differ.all():
         ax.contour(differ, [0.5], colors=COLORS["truth"], linewidths=0.8)
     ax.set(xticks=[], yticks=[])
     whose = "One model each: " if np.isnan(comparison.seeds[a, b]).all() else ""
-    ax.set_title(f"{whose}“{a}” and “{b}” differ in {differ.mean():.0%} of the pixels", fontsize=10)
+    told = f"differ in {differ.mean():.0%} of the pixels" if differ.any() else "are not shown to differ in any pixel"
+    ax.set_title(f"{whose}“{a}” and “{b}” {told}", fontsize=9)
     ax.grid(False)
-    ax.figure.colorbar(picture, ax=ax, label=f"relevance (mean pixel = 1)\nmore in “{b}” · more in “{a}”", shrink=0.9)
+    ax.figure.colorbar(ScalarMappable(Normalize(-reach, reach), scale), ax=ax,
+                       label=f"relevance (mean pixel = 1)\nmore in “{b}” · more in “{a}”", shrink=0.9)
     return ax
 
 # %% ../nbs/17_explain.ipynb #60b08d69
@@ -701,36 +780,67 @@ def find_shortcut(
     cohort:Any, # n people that the model was not trained on
     *,
     target:Any, # the score that may rest on a shortcut, as in `attribute`
-    y:np.ndarray, # the label, or any two groups, (n,) 0 or 1, NaN = missing
+    y:np.ndarray, # the label, or any two groups, (n,) 0 or 1, NaN = missing; may differ between images of a person
     plausible:np.ndarray|None=None, # where the disease may show, (n, h, w) bool or (h, w) shares of people: never pasted; None = look everywhere
     side:int|None=None, # of a patch, pixels; None = an eighth of the image
-    most:int=160, # donors of patches; hosts are 4
+    most:int=160, # images that give patches, of as many people as there are; hosts are 4
     seed:int=0, # of the draw and the permutations
 ) -> pd.DataFrame: # row, column, side (pixels), effect (SD of the score), p, found; largest effect first
     "Places where patches of people with the label, none of them plausible, raise the score of others: sufficient causes, not correlations."
     question, rng = ask(model, cohort, target), generator(seed, "shortcut")
-    y, shape = np.asarray(y, float), question.images.shape[2:]
-    side = side or max(2, shape[0] // 8)
-    classes = [rng.permutation(np.flatnonzero(y == k)) for k in (1, 0)]
-    if min(map(len, classes)) < 9:
+    y, shape, subject = np.asarray(y, float), question.images.shape[2:], subject_of(cohort)
+    who, side = subject_codes(subject, len(y)), side or max(2, shape[0] // 8)
+    classes = [new_people_first(rng.permutation(np.flatnonzero(y == k)), who) for k in (1, 0)]
+    people = [len(np.unique(who[c])) for c in classes]
+    if min(people) < 9:
         raise CohortError("fewer than 9 people of one kind: nothing can be said about shortcuts; give more participants")
     donors = np.sort(np.concatenate([c[:most // 2] for c in classes]))
-    hosts, ill = np.concatenate([c[-2:] for c in classes]), y[donors] == 1
+    hosts = np.concatenate([c[:k][-2:] for c, k in zip(classes, people)])
+    each = by_person(2 * who[donors] + y[donors], len(donors))  # a person once, or once with and once without the label
+    ill, who = each(y[donors]) == 1, each(who[donors]).astype(int)
     places = patch_places(shape, side)
     usable = outside(plausible, donors, places, side)
-    enough = np.minimum(usable[ill].sum(0), usable[~ill].sum(0)) >= 9
+    given = each(usable) > 0
+    enough = np.minimum(given[ill].sum(0), given[~ill].sum(0)) >= 9
     if not enough.any():
         raise CohortError("the plausible region covers every patch: make `side` smaller")
     places = [place for place, keep in zip(places, enough) if keep]
     effect = patch_effects(question, donors, hosts, places, usable[:, enough], side=side)
-    gap, p = permutation_gap(effect / max(scores_of(question).std(), 1e-12), ill, rng)
+    gap, p = permutation_gap(each(effect / max(scores_of(question).std(), 1e-12)), ill, rng, who=who)
     table = pd.DataFrame({"row": [r for r, _ in places], "column": [c for _, c in places], "side": side, "effect": gap, "p": p})
     table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.2)
     return table.sort_values("effect", key=np.abs, ascending=False, ignore_index=True)
 
 # %% ../nbs/17_explain.ipynb #9427066c
-def permutation_gap(values:np.ndarray, ill:np.ndarray, rng:np.random.Generator, draws:int=999) -> tuple[np.ndarray, np.ndarray]:
-    "Difference of means of two groups at each place, NaN left out, and p-values by the largest t when the groups are dealt anew."
+def new_people_first(
+    rows:np.ndarray, # (k,)
+    who:np.ndarray, # number of the person of every row, (n,)
+) -> np.ndarray: # (k,) the same rows, every person's first before anybody's second
+    "Take many people before many images of one."
+    return rows[np.argsort(pd.Series(rows).groupby(who[rows]).cumcount(), kind="stable")]
+
+def dealt(
+    ill:np.ndarray, # (n,) bool
+    who:np.ndarray, # number of the person, (n,): once, or once ill and once well
+    rng:np.random.Generator,
+) -> np.ndarray: # (n,) bool
+    "Labels dealt anew: among the people who have one of them, and within those who have both."
+    both, made = np.bincount(who)[who] > 1, ill.copy()
+    made[~both] = rng.permutation(ill[~both])
+    if both.any():
+        made[both] ^= (rng.random(who.max() + 1) < 0.5)[who[both]]
+    return made
+
+def permutation_gap(
+    values:np.ndarray, # one row a person, or two: one ill, one well; (n, places), NaN = not tried
+    ill:np.ndarray, # (n,) bool
+    rng:np.random.Generator,
+    *,
+    who:np.ndarray|None=None, # number of the person, (n,); None: all different
+    draws:int=999, # deals
+) -> tuple[np.ndarray, np.ndarray]: # gap (places,), p (places,)
+    "Difference of means of two groups at each place, and p-values by the largest t when the groups are dealt anew."
+    who = np.arange(len(ill)) if who is None else who
     there = ~np.isnan(values)
     centred = np.where(there, values - np.nanmean(values, 0), 0)
     spread = np.maximum(np.nanstd(values, 0), 1e-12)
@@ -739,16 +849,21 @@ def permutation_gap(values:np.ndarray, ill:np.ndarray, rng:np.random.Generator, 
         gap = centred[group].sum(0) / n[0] - centred[~group].sum(0) / n[1]
         return gap, np.abs(gap) / (spread * np.sqrt((1 / n).sum(0)))
     gap, t = gap_of(ill)
-    largest = np.array([gap_of(rng.permutation(ill))[1].max() for _ in range(draws)])
+    largest = np.array([gap_of(dealt(ill, who, rng))[1].max() for _ in range(draws)])
     return gap, (1 + (largest[:, None] >= t - 1e-9).sum(0)) / (1 + draws)
 
 def looks_at(
     maps:np.ndarray, # (n, h, w)
     place:Mapping[str, int], # row, column and side of a patch, such as a line of `find_shortcut`
-    groups:Sequence, # group of each participant, (n,)
-) -> pd.DataFrame: # group, n, share of relevance in the patch, low, high
+    groups:Sequence, # group of each image, (n,)
+    *,
+    subject:Sequence|None=None, # who each image belongs to, (n,); None: everybody has one
+) -> pd.DataFrame: # group, n (people), share of relevance in the patch, low, high
     "How much of the relevance falls into a patch, by group: does the model look elsewhere for those it fails?"
     r, c, side = (int(place[k]) for k in ("row", "column", "side"))
     inside = relevance_share(maps)[:, r:r + side, c:c + side].sum((1, 2))
-    rows = [{"group": name, "n": len(v), **dict(zip(("share", "low", "high"), interval_over(v)))} for name, v in pd.Series(inside).groupby(np.asarray(groups))]
+    rows = []
+    for name, at in pd.Series(inside).groupby(np.asarray(groups)).indices.items():
+        own = by_person(None if subject is None else np.asarray(subject)[at], len(at))(inside[at])
+        rows.append({"group": name, "n": len(own), **dict(zip(("share", "low", "high"), interval_over(own)))})
     return pd.DataFrame(rows)

@@ -6,8 +6,8 @@
 __all__ = ['OPTIMIZERS', 'Batch', 'read_rows', 'encode_on_disk', 'Source', 'read_ahead', 'learning_rate_factor', 'LARS',
            'make_optimizer', 'TrainState', 'epoch_rows', 'own_share', 'make_batch', 'epoch_batches', 'train_step',
            'update', 'note', 'check_finite', 'close_epoch', 'means', 'Checkpoints', 'resume', 'write_history', 'Bar',
-           'lay_out', 'start', 'run', 'call', 'train', 'OnlineProbe', 'on_step', 'on_epoch', 'probe_score',
-           'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog', 'TensorBoardLog']
+           'lay_out', 'start', 'run', 'call', 'check_settings', 'train', 'OnlineProbe', 'on_step', 'on_epoch',
+           'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog', 'TensorBoardLog']
 
 # %% ../nbs/08_loop.ipynb #bfd2183c
 import hashlib
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -336,10 +337,12 @@ class Checkpoints:
             return
         check_finite(state)
         with write_atomic(self.path) as temporary:
-            torch.save({"plan": self.plan, "modules": state.modules.state_dict(), "optimizer": state.optimizer.state_dict(),
-                        "scaler": state.fabric.strategy.precision.state_dict(),
-                        "callbacks": [c.state_dict() if hasattr(c, "state_dict") else {} for c in callbacks],
-                        **{name: getattr(state, name) for name in self.parts}}, temporary)
+            torch.save(
+                {"plan": self.plan, "modules": state.modules.state_dict(), "optimizer": state.optimizer.state_dict(),
+                 "scaler": state.fabric.strategy.precision.state_dict(),
+                 "callbacks": [c.state_dict() if hasattr(c, "state_dict") else {} for c in callbacks],
+                 **{name: getattr(state, name) for name in self.parts}},
+                temporary)
         self.saved = time.monotonic()
 
     def save_if_due(self, state:TrainState, callbacks:Sequence) -> None:
@@ -504,6 +507,20 @@ def call(
             getattr(callback, event)(*arguments)
 
 # %% ../nbs/08_loop.ipynb #681cca3e
+def check_settings(
+    epochs:int=1, # passes over the rows
+    batch_size:int=1, # participants a batch, at most
+    lr:float|dict[str, float]=0.0, # learning rate, or one for each prefix of parameter names
+    least:int=1, # the smallest batch that the objective can learn from
+) -> None:
+    "Raise `CohortError` for settings that train nothing, or backwards."
+    for name, value, lowest in (("epochs", epochs, 0), ("batch_size", batch_size, least)):
+        if not isinstance(value, Integral) or value < lowest:
+            raise CohortError(f"{name}={value!r} must be a whole number, {lowest} or more")
+    for rate in lr.values() if isinstance(lr, dict) else [lr]:
+        if not 0 <= rate < math.inf:
+            raise CohortError(f"lr={rate!r} must be a number, 0 or more: a negative rate would climb the loss")
+
 def train(
     modules:nn.Module, # what is trained, changed in place
     cohort:Cohort|Source, # what to learn from
@@ -530,9 +547,12 @@ def train(
     progress:bool=True, # show a bar
 ) -> pd.DataFrame: # the history, one row an epoch
     "Train anything. Killed at any moment and called again with the same `checkpoint`, it ends with the same weights."
+    check_settings(epochs, batch_size, lr)
     source = cohort if isinstance(cohort, Source) else Source.of(cohort, transform)
     everyone = np.arange(len(source), dtype=np.int32) if rows is None else rows
     visit = everyone if callable(everyone) else lambda epoch: everyone
+    if not len(visit(0)):
+        raise CohortError("there is nobody to train on: the first epoch visits no rows")
     counts = dict(epochs=epochs, steps=math.ceil(len(visit(0)) / batch_size), accumulate=accumulate, warmup=warmup, seed=seed)
     plan = counts | dict(data=source.digest(), lr=lr, weight_decay=weight_decay, optimizer=optimizer, precision=precision)
     fabric = _engine(device, devices, precision)

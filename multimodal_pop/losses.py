@@ -60,6 +60,9 @@ def similarity(
     temperature:float|Tensor=0.1, # divides the cosines
 ) -> Tensor: # cosine / temperature, (n, m)
     "Cosine similarity of every row of `z0` with every row of `z1`, divided by the temperature."
+    # a tensor is learned, and to look at it one would have to wait for the device
+    if not isinstance(temperature, Tensor) and not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be a number above 0; got {temperature}: below it partners would be pushed apart")
     return F.normalize(z0, dim=1) @ F.normalize(z1, dim=1).T / temperature
 
 # %% ../nbs/07_losses.ipynb #dd02edf3

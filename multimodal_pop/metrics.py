@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'KIND_METRICS', 'Metric', 'class_probabilities', 'auc', 'ap', 'brier', 'ece', 'balanced_accuracy', 'r2',
-           'pearson', 'mae', 'subject_weights', 'bootstrap', 'intervals', 'interval_table', 'metric_maker',
-           'plot_reliability', 'concordance', 'c_index', 'compare', 'interval_over', 'holm', 'plot_differences']
+           'pearson', 'mae', 'subject_weights', 'bootstrap', 'intervals', 'interval_table', 'people_behind',
+           'metric_maker', 'plot_reliability', 'concordance', 'c_index', 'compare', 'interval_over', 'holm',
+           'plot_differences']
 
 # %% ../nbs/09_metrics.ipynb #6a6cacbe
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from scipy import special, stats
 from threadpoolctl import threadpool_limits
 
-from .cohort import CohortError, row_list, same_rows
+from .cohort import CohortError, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax
 
 # %% ../nbs/09_metrics.ipynb #c0c7aa6d
@@ -28,11 +29,19 @@ class Metric:
     value:Callable # weights (b, n) -> values (b,), NaN where it is not defined
     few:float=np.inf # people on the smaller side (cases, or non-cases), on which an interval's width rests
     share:bool=False # lies between 0 and 1, with 1 the best
+    sides:tuple[np.ndarray, ...]=() # row numbers of cases, of non-cases, …, to count people by
 
     def __call__(self,
         weights:np.ndarray, # (b, n)
     ) -> np.ndarray: # (b,)
         return self.value(weights)
+
+    def on(self,
+        rows:np.ndarray, # row numbers in a larger set, one for each row of this metric
+    ) -> "Metric": # function of weights over all rows of the larger set
+        "The same metric as a function of everybody's weights."
+        value = self.value
+        return Metric(lambda w: value(w[:, rows]), self.few, self.share, tuple(rows[side] for side in self.sides))
 
 def _ratio(top:np.ndarray, bottom:np.ndarray) -> np.ndarray:
     "Divide; NaN where there is nothing to divide by."
@@ -54,7 +63,7 @@ def _binary_auc(y:np.ndarray, score:np.ndarray) -> Metric:
         cases = weights[:, case]
         won = (cases * (below[:, low] + below[:, high])).sum(1) / 2
         return _ratio(won, cases.sum(1) * below[:, -1])
-    return Metric(value, min(len(case), len(well)), True)
+    return Metric(value, min(len(case), len(well)), True, (case, well))
 
 # %% ../nbs/09_metrics.ipynb #3ab3fe60
 def _binary_ap(y:np.ndarray, score:np.ndarray) -> Metric:
@@ -66,7 +75,8 @@ def _binary_ap(y:np.ndarray, score:np.ndarray) -> Metric:
         cases = weights[:, case]
         precision = _running(cases)[:, among] / np.maximum(_running(weights[:, order])[:, above], 1e-300)
         return _ratio((cases * precision).sum(1), cases.sum(1))
-    return Metric(value, min(len(case), len(y) - len(case)), True)
+    sides = case, np.flatnonzero(y != 1)
+    return Metric(value, min(map(len, sides)), True, sides)
 
 def _over_present(values:np.ndarray) -> np.ndarray:
     "Mean over the classes that were drawn, (b, k) -> (b,); with two classes both must be."
@@ -80,8 +90,10 @@ def _mean_over_classes(make:Callable, y:np.ndarray, score:np.ndarray) -> Metric:
     if score.ndim == 1 or score.shape[1] <= 2:
         return make(y, score if score.ndim == 1 else score[:, -1])
     each = [make((y == k).astype(int), score[:, k]) for k in range(score.shape[1])]
-    few = min((metric.few for metric in each if metric.few), default=0)
-    return Metric(lambda weights: _over_present(np.stack([metric(weights) for metric in each], axis=1)), few, True)
+    there = [metric for metric in each if metric.few]
+    few, sides = min((metric.few for metric in there), default=0), sum((metric.sides for metric in there), ())
+    value = lambda weights: _over_present(np.stack([metric(weights) for metric in each], axis=1))
+    return Metric(value, few, True, sides)
 
 # %% ../nbs/09_metrics.ipynb #a6eee1ad
 def _mean_of(loss:np.ndarray) -> Metric:
@@ -146,8 +158,9 @@ def balanced_accuracy(
     decided = (p / (np.ones(p.shape[1]) if prior is None else np.maximum(prior, 1e-12)))[:, ::-1].argmax(1)
     member = _one_hot(y, p.shape[1])
     hit = member * (p.shape[1] - 1 - decided == y)[:, None]
-    size = member.sum(0)
-    return Metric(lambda weights: _over_present(_ratio(weights @ hit, weights @ member)), size[size > 0].min(), True)
+    sides = tuple(rows for rows in map(np.flatnonzero, member.T) if len(rows))
+    value = lambda weights: _over_present(_ratio(weights @ hit, weights @ member))
+    return Metric(value, min(map(len, sides)), True, sides)
 
 # %% ../nbs/09_metrics.ipynb #db8775f2
 def r2(
@@ -185,7 +198,10 @@ def mae(
 
 def _flat(y:np.ndarray, score:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Both as (n,) floats around the mean of y, so that sums of squares keep their digits."
-    y, score = (np.asarray(v, float).reshape(len(v)) for v in (y, score))
+    y, score = (np.asarray(v, float) for v in (y, score))
+    if y.size != len(y) or score.size != len(y):
+        raise CohortError(f"y has shape {y.shape}, score {score.shape}; this metric takes one number a row, (n,)")
+    y, score = y.ravel(), score.ravel()
     return y - y.mean(), score - y.mean()
 
 # %% ../nbs/09_metrics.ipynb #43de80a5
@@ -198,7 +214,7 @@ def subject_weights(
     block:int=2**21, # numbers held in memory at a time
 ) -> Iterator[np.ndarray]: # blocks of weights, (b, n)
     "How often each row is drawn when participants are drawn with replacement."
-    codes = np.arange(n) if subject is None else pd.factorize(np.asarray(subject))[0]
+    codes = subject_codes(subject, n)
     people, rng = int(codes.max()) + 1, generator(seed, "bootstrap")
     step = max(1, block // max(n, people))
     for start in range(0, draws, step):
@@ -217,6 +233,8 @@ def bootstrap(
     seed:int=0, # of the resampling
 ) -> pd.DataFrame: # one row a resample, one column a metric
     "All metrics on the same resampled participants (so differences between columns are paired)."
+    if n < 1 or draws < 1:
+        raise CohortError(f"{n} rows, draws={draws}: a bootstrap needs at least one row and one draw")
     blocks = [pd.DataFrame({name: metric(w) for name, metric in metrics.items()})
               for w in subject_weights(n, subject=subject, draws=draws, seed=seed)]
     return pd.concat(blocks, ignore_index=True)
@@ -230,23 +248,43 @@ def intervals(
     **options:Any, # passed to `bootstrap`: subject, draws, seed
 ) -> pd.DataFrame: # index: the names; columns value, low, high
     "Each metric's value with a bootstrap interval over resampled participants."
+    drawn = bootstrap(metrics, n, **options)
     value = pd.DataFrame({name: metric(np.ones((1, n))) for name, metric in metrics.items()})
-    return interval_table(value, bootstrap(metrics, n, **options), metrics, confidence)
+    return interval_table(value, drawn, metrics, confidence, subject=options.get("subject"))
 
 def interval_table(
     value:pd.DataFrame, # one row, a column a metric
     drawn:pd.DataFrame, # from `bootstrap`: many rows, the same columns
     metrics:Mapping, # name -> `Metric`
     confidence:float=0.95, # of the interval
+    *,
+    subject:Sequence|None=None, # who each row belongs to, (n,), as in the draws
 ) -> pd.DataFrame: # index: the names; columns value, low, high
     "Values with intervals from their draws."
+    _check_confidence(confidence)
     rows = {}
     for name in drawn:
         metric, point, d = metrics[name], float(value[name].iloc[0]), drawn[name].dropna().to_numpy()
-        few, share = getattr(metric, "few", np.inf), getattr(metric, "share", False)
+        few, share = people_behind(metric, subject), getattr(metric, "share", False)
         rows[name] = {"value": point, **dict(zip(("low", "high"), _edges(point, d, few, share, confidence)))}
     table = pd.DataFrame(list(rows.values()), columns=["value", "low", "high"])
     return table.set_axis(drawn.columns)
+
+def people_behind(
+    metric:Callable, # a `Metric`; any other function of weights rests on nobody in particular
+    subject:Sequence|None, # who each row belongs to, (n,); None: everybody has one row
+) -> float: # people on the smaller side; ten images of one case are one
+    "How many people an interval's width rests on."
+    few = getattr(metric, "few", np.inf)
+    if subject is None:
+        return few
+    who = subject_codes(subject, len(subject))
+    return min([few, *(len(np.unique(who[side])) for side in getattr(metric, "sides", ()))])
+
+def _check_confidence(confidence:float) -> None:
+    "A share, not a percentage."
+    if not 0 < confidence < 1:
+        raise CohortError(f"confidence={confidence} must lie between 0 and 1, such as 0.95")
 
 def _edges(point:float, drawn:np.ndarray, few:float, share:bool, confidence:float) -> tuple[float, float]:
     "Both ends of an interval; NaN without a value, without draws or with a single case."
@@ -290,13 +328,18 @@ def plot_reliability(
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "Predicted against observed risk, with 95 % intervals; on the black line promises are kept."
+    same_rows(y=y, score=score, subject=subject)
     y, score = np.asarray(y, float), np.asarray(score, float)
     keep = np.isfinite(y) & np.isfinite(score)
     y, score = y[keep], score[keep]
     edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
     member = _one_hot(np.searchsorted(edges, score, "left"), len(edges) + 1)
-    share = {k: lambda w, k=k: _ratio(w @ (member[:, k] * y), w @ member[:, k]) for k in range(member.shape[1])}
-    came = intervals(share, len(y), subject=None if subject is None else np.asarray(subject)[keep], seed=seed)
+    share = {}
+    for k, inside in enumerate(map(np.flatnonzero, member.T)):
+        value = lambda w, k=k: _ratio(w @ (member[:, k] * y), w @ member[:, k])
+        share[k] = Metric(value, len(inside), True, (inside,))
+    subject = None if subject is None else subject_codes(subject, len(keep))[keep]
+    came = intervals(share, len(y), subject=subject, seed=seed)
     promised = (score @ member) / member.sum(0)
     error = float(ece(y.astype(int), score, bins=bins)(np.ones((1, len(y))))[0])
     ax = new_ax(ax, figsize=(4.4, 3.8))
@@ -313,18 +356,33 @@ def concordance(
 ) -> Metric: # function of weights (b, n)
     "Harrell's C-index: of all pairs with a known order, the share whose risks agree; ties in risk count half."
     (time, event), score = np.asarray(y, float).T, np.asarray(score, float).reshape(len(y))
-    cases = np.flatnonzero(event == 1)
-    step = max(1, 2 ** 22 // max(1, len(time)))
+    place = np.unique(np.column_stack([time, event == 0]), axis=0, return_inverse=True)[1].ravel()
+    order, cases = np.argsort(place, kind="stable"), np.flatnonzero(event == 1)  # lost at the same time: known to outlast
+    case = np.flatnonzero(event[order] == 1)
+    outlast = np.searchsorted(place[order], place[order][case], "right")  # the first row known to outlast each case
+    blocks = _risk_blocks(np.unique(score[order], return_inverse=True)[1], case, outlast)
     def value(weights):
-        won, known = np.zeros(len(weights)), np.zeros(len(weights))
-        for part in (cases[i:i + step] for i in range(0, len(cases), step)):
-            t, s = time[part, None], score[part, None]
-            later = (time > t) | ((time == t) & (event == 0))
-            agree = later * ((score < s) + 0.5 * (score == s))
-            won += (weights[:, part] * (weights @ agree.T)).sum(1)
-            known += (weights[:, part] * (weights @ later.T.astype(float))).sum(1)
+        weights = weights[:, order]
+        along, won = _running(weights), np.zeros(len(weights))
+        known = (weights[:, case] * (along[:, -1:] - along[:, outlast])).sum(1)
+        for rows, who, start, left, right in blocks:
+            below = _running(weights[:, rows])
+            won += (weights[:, who] * ((below[:, left] + below[:, right]) / 2 - below[:, start])).sum(1)
         return _ratio(won, known)
-    return Metric(value, len(cases), True)
+    return Metric(value, len(cases), True, (cases,))
+
+def _risk_blocks(risk:np.ndarray, case:np.ndarray, outlast:np.ndarray) -> list[tuple]:
+    "All rows from `outlast` on as blocks of 1, 2, 4, … rows sorted by risk: rows in order; cases, and where they stand."
+    found, at, size, n = [], outlast.copy(), 1, len(risk)
+    while size <= n:
+        use = (at // size % 2 == 1) & (at < n)  # the next block of twice the size has begun already
+        block, top = np.arange(n) // size, int(risk.max()) + 1
+        rows = np.lexsort((risk, block))
+        key, own = block * top + risk[rows], at[use] // size * top + risk[case[use]]
+        found.append((rows, case[use], at[use], np.searchsorted(key, own), np.searchsorted(key, own, "right")))
+        at[use] += size
+        size *= 2
+    return found
 
 METRICS["c_index"] = concordance
 
@@ -338,12 +396,14 @@ def c_index(
     seed:int=0, # of the resampling
 ) -> pd.Series: # value, low, high
     "Harrell's C-index with an interval by participant; rows with a missing time, event or score are left out."
+    same_rows(time=time, event=event, score=score, subject=subject)
     y, score = np.column_stack([time, event]).astype(float), np.asarray(score, float)
     keep = np.isfinite(y).all(1) & np.isfinite(score)
     if (bad := keep & ~np.isin(y[:, 1], (0, 1))).any():
         raise CohortError(f"event is neither 0 nor 1 in {row_list(bad)}")
-    subject = None if subject is None else np.asarray(subject)[keep]
-    return intervals({"c_index": concordance(y[keep], score[keep])}, int(keep.sum()), subject=subject, draws=draws, seed=seed).loc["c_index"]
+    subject = None if subject is None else subject_codes(subject, len(keep))[keep]
+    return intervals({"c_index": concordance(y[keep], score[keep])}, int(keep.sum()), subject=subject, draws=draws,
+                     seed=seed).loc["c_index"]
 
 # %% ../nbs/09_metrics.ipynb #c2e5fd2b
 def compare(
@@ -358,22 +418,25 @@ def compare(
     seed:int=0, # of the resampling
 ) -> pd.Series: # difference (a − b), low, high, p (two-sided)
     "Paired comparison on the same resampled participants; p < 0.05 just when the 95 % interval leaves 0 out. Raises `CohortError`."
-    same_rows(y=y, score_a=score_a, score_b=score_b)
+    same_rows(y=y, score_a=score_a, score_b=score_b, subject=subject)
+    _check_confidence(confidence)
     y, a, b = (_as_numbers(v, name) for v, name in ((y, "y"), (score_a, "score_a"), (score_b, "score_b")))
     if not len(y) == len(a) == len(b):
         raise CohortError(f"{len(y)} labels, {len(a)} and {len(b)} scores: a paired comparison needs the same rows in the same order")
     for name, score in (("score_a", a), ("score_b", b)):
-        if (bad := ~np.isfinite(score.reshape(len(score), -1)).all(1)).any():
+        if (bad := ~np.isfinite(score[:, None] if score.ndim == 1 else score).all(1)).any():
             raise CohortError(f"{name} is not finite in {row_list(bad)}")
-    keep = np.isfinite(y.reshape(len(y), -1)).all(1)
-    subject = None if subject is None else np.asarray(subject)[keep]
+    keep = np.isfinite(y[:, None] if y.ndim == 1 else y).all(1)
+    if not keep.any():
+        raise CohortError(f"none of the {len(y)} rows has a label; there is nothing to compare on")
+    subject = None if subject is None else subject_codes(subject, len(y))[keep]
     make = metric_maker(metric)
     if metric in KIND_METRICS["multiclass"] and (bad := keep & ~np.isin(y, range(a.shape[1] if a.ndim == 2 else 2))).any():
         raise CohortError(f"y must hold classes 0 to {a.shape[1] - 1 if a.ndim == 2 else 1} for {metric!r}; it doesn't in {row_list(bad)}")
     pair = {"a": make(y[keep], a[keep]), "b": make(y[keep], b[keep])}
     point = np.subtract(*(float(m(np.ones((1, keep.sum())))[0]) for m in pair.values()))
     drawn = bootstrap(pair, int(keep.sum()), subject=subject, draws=draws, seed=seed)
-    few = getattr(pair["a"], "few", np.inf)
+    few = people_behind(pair["a"], subject)
     return _difference(point, (drawn["a"] - drawn["b"]).dropna().to_numpy(), few, confidence)
 
 # %% ../nbs/09_metrics.ipynb #fd4bb846
@@ -401,6 +464,7 @@ def interval_over(
     confidence:float=0.95, # of the interval
 ) -> pd.Series: # mean, low, high
     "Mean with Student's t interval over independent repetitions; a single one has no interval (NaN)."
+    _check_confidence(confidence)
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
     half = np.nan

@@ -24,6 +24,7 @@ import pandas as pd
 from jinja2 import Environment
 from matplotlib.axes import Axes
 
+from .cohort import mean_of_people, subject_codes
 from .core import COLORS, STYLE, generator, new_ax
 
 # %% ../nbs/19_page.ipynb #f43ccca4
@@ -78,12 +79,17 @@ def sentence(
     row:pd.Series, # one row of the comparisons: method, baseline, labels, task, metric, tasks, value, reference, difference, low, high
 ) -> str: # one sentence
     "Say a paired difference in words."
-    what = {("chosen", "multimodal"): "Choosing the columns", ("chosen", "simclr"): "Pretraining on image and chosen columns"}.get((row.method, row.baseline), "Pretraining on image and table")
-    words = {"helps": f"{what} helps", "harms": f"{what} harms", "no difference shown": "No difference shown", "not measured": "Not measured"}[verdict(row.low, row.high)]
+    what = {
+        ("chosen", "multimodal"): "Choosing the columns",
+        ("chosen", "simclr"): "Pretraining on image and chosen columns"
+    }.get((row.method, row.baseline), "Pretraining on image and table")
+    words = {"helps": f"{what} helps", "harms": f"{what} harms", "no difference shown": "No difference shown",
+             "not measured": "Not measured"}[verdict(row.low, row.high)]
     how = "fine-tuned" if row.method.endswith("_tuned") else "frozen"
     how = f"chosen columns, {how}" if row.method == "chosen" and not words.startswith(what) else how
-    other = ("all columns" if (row.method, row.baseline) == ("chosen", "multimodal") else
-             {"supervised": "the same network trained from scratch"}.get(row.baseline, re.sub(", (frozen|fine-tuned)$", "", arm_name(row.baseline))))
+    other = ("all columns" if (row.method, row.baseline) == ("chosen", "multimodal")
+             else {"supervised": "the same network trained from scratch"}.get(
+                 row.baseline, re.sub(", (frozen|fine-tuned)$", "", arm_name(row.baseline))))
     ends = (f"{signed(row.difference)}, 95 % interval {signed(row.low)} to {signed(row.high)}"
             if np.isfinite(row.difference) else "too few cases")
     return (f"{words} ({how}, {labels_name(row.labels)} of the labels): {_row_name(row)} is {row.value:.3f}, against {row.reference:.3f} "
@@ -147,8 +153,10 @@ def plot_differences(
     metrics = chosen.drop_duplicates("task").set_index("task").metric
     ax.set_yticks(range(len(tasks)), [f"{'mean of tasks' if t == 'mean' else readable(t)} ({metrics.get(t, '')})" for t in tasks])
     ax.set_ylim(len(tasks) - 0.5, -0.5)
-    what, helper = ("Chosen columns", "choosing") if all(method == "chosen" for method, _ in pairs) else ("Image + table pretraining", "the table")
-    ax.set(xlabel=f"paired difference (95 % interval); right of zero: {helper} helped", title=f"{what}, {labels_name(labels)} of the labels")
+    what, helper = (("Chosen columns", "choosing") if all(method == "chosen" for method, _ in pairs)
+                    else ("Image + table pretraining", "the table"))
+    ax.set(xlabel=f"paired difference (95 % interval); right of zero: {helper} helped",
+           title=f"{what}, {labels_name(labels)} of the labels")
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
     return ax
 
@@ -158,7 +166,8 @@ def pair_name(
 ) -> str: # "frozen, minus SimCLR"
     "Which difference it is."
     how = "fine-tuned" if method.endswith("_tuned") else "chosen columns" if method == "chosen" else "frozen"
-    other = "all columns" if (method, baseline) == ("chosen", "multimodal") else re.sub(", (frozen|fine-tuned)$", "", lower(arm_name(baseline)))
+    other = ("all columns" if (method, baseline) == ("chosen", "multimodal")
+             else re.sub(", (frozen|fine-tuned)$", "", lower(arm_name(baseline))))
     return f"{how}, minus {other}"
 
 # %% ../nbs/19_page.ipynb #c8c903a6
@@ -172,8 +181,8 @@ def plot_groups(
     "Performance in every subgroup, image-only methods side by side, with 95 % intervals."
     chosen = groups[(groups.labels == labels) & (groups.task == task) & groups.value.notna()]
     levels = list(dict.fromkeys(zip(chosen.group, chosen.level, strict=True)))
-    ax = new_ax(ax, figsize=(6.4, 1.6 + 0.34 * len(levels)))
     methods = [m for m in ARMS if m in set(chosen.method)]
+    ax = new_ax(ax, figsize=(6.4, 1.6 + max(0.34, 0.11 * len(methods)) * len(levels)))  # many methods need room between groups
     for offset, method in zip(np.linspace(-0.26, 0.26, len(methods)), methods, strict=True):
         rows = chosen[chosen.method == method].set_index(["group", "level"]).reindex(levels)
         y = np.arange(len(levels)) + offset
@@ -181,12 +190,12 @@ def plot_groups(
         fill = "white" if method.endswith("_tuned") else ARMS[method][1]
         ax.scatter(rows.value, y, s=16, color=ARMS[method][1], facecolor=fill, label=arm_name(method), zorder=3)
     for place, ((before, _), (after, _)) in enumerate(zip(levels, levels[1:], strict=False)):
-        if before != after:
-            ax.axhline(place + 0.5, color="#CCCCCC", lw=0.8)
+        ax.axhline(place + 0.5, color="#CCCCCC", lw=0.8 if before == after else 1.6)
     ax.set_yticks(range(len(levels)), [f"{readable(group)}: {level}" for group, level in levels])
     ax.set_ylim(len(levels) - 0.5, -0.5)
     metric = chosen.metric.iloc[0] if len(chosen) else "AUC"
-    ax.set(xlabel=f"{'mean ' if task == 'mean' else ''}{metric} (95 % interval)", title=f"For whom does it work? {labels_name(labels)} of the labels")
+    ax.set(xlabel=f"{'mean ' if task == 'mean' else ''}{metric} (95 % interval)",
+           title=f"For whom does it work? {labels_name(labels)} of the labels")
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2 if len(methods) > 4 else 1)
     return ax
 
@@ -213,16 +222,17 @@ def picture_rows(
     images:np.ndarray, # (n, c, h, w), any dtype
     classes:pd.Series|None=None, # what to average over; None shows examples
     *,
+    subject:Sequence|None=None, # who each image belongs to, (n,); None = everybody once
     smallest:int=20, # participants behind a mean image, at least
 ) -> tuple[np.ndarray,list[str]]: # pictures (k, c, h, w) in [0, 1] and their names
     "Example images, or mean images by class that show nobody."
     if classes is None:
         shown, names = np.asarray(images[: min(6, len(images))], dtype=np.float32), []
     else:
-        sizes = classes.value_counts()
+        who = subject_codes(subject, len(images))
+        sizes = pd.Series(who).groupby(classes.to_numpy()).nunique()  # people: one person's thirty images are that person's picture
         names = sorted(sizes.index[sizes >= smallest], key=str)[:7]
-        rows = [np.flatnonzero(classes == name)[:500] for name in names]
-        shown = np.array([np.asarray(images[r], dtype=np.float32).mean(0) for r in rows])
+        shown = np.array([mean_of_people(images, np.flatnonzero(classes == name), who, most=500) for name in names])
     top = 255 if np.asarray(images[:1]).dtype == np.uint8 else max(float(shown.max(initial=0)), 1e-6)
     return np.clip(shown / top, 0, 1), [str(n) for n in names]
 
@@ -256,7 +266,9 @@ def with_interval(
     frame:pd.DataFrame, # columns value, low, high
 ) -> pd.Series: # text: "0.712 (0.690 to 0.733)"
     "A value and its interval as one cell."
-    show = lambda v, l, h: "–" if not np.isfinite(v) else f"{v:.3f} ({l:.3f} to {h:.3f})".replace("-", "−") if np.isfinite(l) else f"{v:.3f}"
+    show = lambda v, l, h: (
+        "–" if not np.isfinite(v)
+        else f"{v:.3f} ({l:.3f} to {h:.3f})".replace("-", "−") if np.isfinite(l) else f"{v:.3f}")
     return pd.Series([show(*row) for row in frame[["value", "low", "high"]].to_numpy(float)], index=frame.index, dtype=object)
 
 def side_by_side(
@@ -302,7 +314,7 @@ def draw(
     **options:Any, # more of the plot's arguments
 ) -> Figure: # the picture as a part of a report
     "Run a plot in the project's style and keep the picture, not the axes."
-    with plt.rc_context(STYLE):
+    with plt.rc_context({**STYLE, "text.parse_math": False}):  # of two dollar signs in a name matplotlib would make a formula
         ax = plot(*args, **options)
         buffer = io.BytesIO()
         ax.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
@@ -399,9 +411,16 @@ def part_html(
     if isinstance(part, Figure):
         picture = base64.b64encode(part.png).decode()
         width = int.from_bytes(part.png[16:20], "big") * 96 // DPI  # of the PNG's header: one size of letters in all figures
-        return f'<figure><img width="{width}" alt="{escape(part.alt)}" src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
+        return (
+            f'<figure><img width="{width}" alt="{escape(part.alt)}"'
+            f' src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
+        )
     body = f'<div class="caption">{caption}</div><div class="wide"><table>{table_html(part.frame)}</table></div>'
-    return f"<details><summary>{escape(part.caption.split('.')[0])} ({len(part.frame)} rows)</summary>{body}</details>" if part.folded else body
+    return (
+        f"<details><summary>{escape(part.caption.split('.')[0])} ({len(part.frame)} rows)</summary>{body}</details>"
+        if part.folded
+        else body
+    )
 
 # %% ../nbs/19_page.ipynb #aa964188
 @dataclass(frozen=True)

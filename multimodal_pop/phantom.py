@@ -417,16 +417,30 @@ def plot_graph(
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
     "The causal graph without the table: people, hidden processes, what the renderer is given, outcomes."
-    ax, spots = new_ax(ax, figsize=(7, 5)), _spots(world)
-    fill = {"signal": "#D5EFE6", "noise": "#EEEEEE"}
-    for source, target, weight in world.edges.itertuples(index=False):
-        if source in spots and target in spots:
-            colour = COLORS["image"] if weight > 0 else COLORS["doubt"]
-            ax.annotate("", spots[target], spots[source], arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.5 * abs(weight), "alpha": 0.6})
+    ax, spots, boxes = new_ax(ax, figsize=(6.2, 6.1)), _spots(world), {}
+    fill, sign = {"signal": "#86D3BA", "noise": "#C4C4C4"}, {1: COLORS["image"], -1: COLORS["doubt"]}
     for name, (x, y) in spots.items():
         face = fill[world.rendered.part[name]] if name in world.rendered.index else "white"
-        ax.text(x, y, name, fontsize=7, ha="center", va="center", bbox={"boxstyle": "round,pad=0.2", "fc": face, "ec": "#999999", "lw": 0.6})
-    ax.set(xlim=(-0.4, 3.4), ylim=(-0.04, 1.04), xticks=range(4), yticks=[], title=f"World {world.number}: disease and scanner reach the image by separate paths")
+        word = {"s": name, "fontsize": 6.5, "ha": "center", "va": "center"}
+        box = ax.text(x, y, **word, zorder=2,
+                      bbox={"boxstyle": "round,pad=0.15", "fc": face, "ec": "#999999",
+                            "lw": 0.6})  # below the arrows, which have to know it
+        boxes[name] = box.get_bbox_patch()
+        ax.text(x, y, **word, zorder=4)  # above them, to be read
+    for source, target, weight in world.edges.itertuples(index=False):
+        if source in spots and target in spots:  # arrows end where boxes begin, or no head would be seen
+            ax.annotate(
+                "", spots[target], spots[source], zorder=3, arrowprops={
+                    "arrowstyle": "-|>", "mutation_scale": 7, "color": sign[np.sign(weight)], "lw": 2.5 * abs(weight),
+                    "alpha": 0.6, "patchA": boxes[source], "patchB": boxes[target], "shrinkA": 0, "shrinkB": 0
+                })
+    for label, colour in (("raises", sign[1]), ("lowers", sign[-1])):
+        ax.plot([], [], color=colour, lw=2, label=label)
+    for label, colour in (("follows disease", fill["signal"]), ("nuisance", fill["noise"])):
+        ax.plot([], [], "s", color=colour, ms=9, label=label)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=4)
+    ax.set(xlim=(-0.4, 3.4), ylim=(-0.04, 1.04), xticks=range(4), yticks=[],
+           title=f"World {world.number}: disease and scanner reach the image by separate paths")
     ax.set_xticklabels(["who they are", "hidden processes", "what is drawn", "outcomes"])
     ax.grid(False)
     return ax
@@ -681,7 +695,8 @@ def plot_people(
     "People side by side, their three phases below each other."
     ax = new_ax(ax, figsize=(0.8 * len(images) + 0.4, 2.9))
     size = images.shape[-1]
-    ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1), **{"cmap": "gray", "vmin": 0, "vmax": 180, "interpolation": "nearest"} | options)
+    ax.imshow(np.concatenate([np.concatenate(list(person), 0) for person in images], 1),
+              **{"cmap": "gray", "vmin": 0, "vmax": 180, "interpolation": "nearest"} | options)
     ax.set(xticks=np.arange(len(images)) * size + size / 2, yticks=np.arange(3) * size + size / 2)
     ax.set_xticklabels(titles, fontsize=8)
     ax.set_yticklabels(PHASES, rotation=90, va="center", fontsize=8)
@@ -921,16 +936,22 @@ def flip_probability(
 
 # %% ../nbs/02_phantom.ipynb #9db8ceba
 PHRASES = {
-    "infarction": (("Transmural thinning with akinesia, in keeping with an old myocardial infarction.", "Findings consistent with prior myocardial infarction."),
+    "infarction": (("Transmural thinning with akinesia, in keeping with an old myocardial infarction.",
+                    "Findings consistent with prior myocardial infarction."),
                    ("Regional hypokinesia, probable previous infarction.", "Appearances suggest an old infarct."),
-                   ("No evidence of myocardial infarction.", "No regional wall motion abnormality to suggest infarction.")),
-    "cardiomyopathy": (("Features of cardiomyopathy.", "Cardiomyopathy is present."), ("Possible early cardiomyopathy.", "Cardiomyopathy is likely."),
+                   ("No evidence of myocardial infarction.",
+                    "No regional wall motion abnormality to suggest infarction.")),
+    "cardiomyopathy": (("Features of cardiomyopathy.", "Cardiomyopathy is present."), 
+                       ("Possible early cardiomyopathy.", "Cardiomyopathy is likely."),
                        ("No features of cardiomyopathy.", "No cardiomyopathy.")),
-    "heart_failure": (("Congestion in keeping with heart failure.", "Signs of heart failure."), ("Heart failure is suspected.", "Probable heart failure."),
+    "heart_failure": (("Congestion in keeping with heart failure.", "Signs of heart failure."),
+                      ("Heart failure is suspected.", "Probable heart failure."), 
                       ("No sign of heart failure.", "Heart failure is not evident.")),
-    "hypertension": (("Concentric remodelling; known hypertension.", "Hypertension."), ("Remodelling, hypertension may be the cause.", "Likely hypertension."),
+    "hypertension": (("Concentric remodelling; known hypertension.", "Hypertension."),
+                     ("Remodelling, hypertension may be the cause.", "Likely hypertension."), 
                      ("No hypertension.", "Normotensive.")),
-    "coronary_disease": (("Coronary artery disease.", "Established coronary disease."), ("Coronary disease cannot be excluded; suspected.", "Probable coronary artery disease."),
+    "coronary_disease": (("Coronary artery disease.", "Established coronary disease."),
+                         ("Coronary disease cannot be excluded; suspected.", "Probable coronary artery disease."),
                          ("No coronary artery disease.", "Negative for coronary disease.")),
 }
 
@@ -994,7 +1015,9 @@ def schema_of(
     schema = {}
     for name in columns:
         row = world.columns.loc[name]
-        levels = [level for level, _ in LEVELS[name]] if row.kind == "categorical" else range(int(row["mean"])) if row.kind == "ordinal" else [0, 1]
+        levels = (
+            [level for level, _ in LEVELS[name]] if row.kind == "categorical" else
+            range(int(row["mean"])) if row.kind == "ordinal" else [0, 1])
         kind = "continuous" if row.kind == "lognormal" else row.kind
         schema[name] = Column(name, kind, row.unit, () if kind == "continuous" else tuple(levels))
     return schema

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Model', 'make_image', 'make_table', 'stream', 'same_size',
-           'image_source', 'table_source', 'embed', 'embed_table', 'project', 'save', 'load', 'Recipe', 'Method',
-           'method', 'Contrast', 'sample_rows', 'two_views', 'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol',
-           'SlowCopy', 'image_and_table', 'paired', 'clip', 'supcon', 'scarf', 'near', 'read_options', 'check_cohort',
-           'make_model', 'model_config', 'in_words', 'channel_statistics', 'model_rows', 'pretrain', 'plot_history',
-           'anonymous_mb', 'PeakMemory', 'Enough', 'Stopwatch', 'clocks', 'bare_step', 'step_rate', 'noise_cohort',
-           'Batch', 'Checkpoints', 'ColumnLog', 'encode_on_disk', 'LARS', 'learning_rate_factor', 'make_batch',
-           'make_optimizer', 'OnlineProbe', 'probe_score', 'read_ahead', 'read_rows', 'ridge_r2', 'Source', 'start',
-           'TensorBoardLog', 'train', 'TrainState', 'Validation']
+           'somebody', 'image_source', 'table_source', 'embed', 'embed_table', 'project', 'save', 'load', 'Recipe',
+           'Method', 'method', 'Contrast', 'sample_rows', 'two_views', 'simclr', 'barlow', 'vicreg', 'crossed',
+           'simsiam', 'byol', 'SlowCopy', 'image_and_table', 'paired', 'clip', 'supcon', 'scarf', 'near',
+           'read_options', 'check_cohort', 'make_model', 'model_config', 'in_words', 'channel_statistics', 'model_rows',
+           'check_batches', 'pretrain', 'plot_history', 'anonymous_mb', 'PeakMemory', 'Enough', 'Stopwatch', 'clocks',
+           'bare_step', 'step_rate', 'noise_cohort', 'Batch', 'Checkpoints', 'ColumnLog', 'encode_on_disk', 'LARS',
+           'learning_rate_factor', 'make_batch', 'make_optimizer', 'OnlineProbe', 'probe_score', 'read_ahead',
+           'read_rows', 'ridge_r2', 'Source', 'start', 'TensorBoardLog', 'train', 'TrainState', 'Validation']
 
 # %% ../nbs/08_pretrain.ipynb #6922669c
 import copy
@@ -35,14 +35,14 @@ from matplotlib.axes import Axes
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema, TableTransform, row_chunks
+from .cohort import Cohort, CohortError, CohortWarning, Schema, TableTransform, row_chunks, told_schema
 from .core import COLORS, generator, new_ax, provenance, read_json, seeded, write_atomic, write_json
 from .encoders import ProjectionHead, TableEncoder, TableTransformer, image_encoder, load_weights
 from .losses import (Temperature, alignment, barlow_twins_loss, clip_loss, false_negative_clip_loss, gather_rows,
                                    negative_cosine, nt_xent_loss, supcon_clip_loss, vicreg_loss)
-from .loop import (Batch, call, Checkpoints, ColumnLog, encode_on_disk, LARS, learning_rate_factor, make_batch,
-                                 make_optimizer, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start, TensorBoardLog,
-                                 train, TrainState, Validation)
+from .loop import (Batch, call, check_settings, Checkpoints, ColumnLog, encode_on_disk, LARS, learning_rate_factor,
+                                 make_batch, make_optimizer, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start,
+                                 TensorBoardLog, train, TrainState, Validation)
 from .views import ImageViews, corrupt_columns, to_float
 
 # %% ../nbs/08_pretrain.ipynb #826548bb
@@ -106,6 +106,8 @@ def stream(self:Model,
     batch_size:int, # participants at a time
 ) -> np.ndarray: # (n, d) float32
     "Compute something of every row, a batch at a time; the model is left as it was."
+    if batch_size < 1:
+        raise CohortError(f"batch_size={batch_size!r} must be 1 or more")
     training, parts = self.training, [np.arange(r.start, r.stop) for r in row_chunks(len(source), batch_size)]
     self.eval()
     try:
@@ -124,21 +126,36 @@ def same_size(
     trained = model.config.get("image_size") if isinstance(model, Model) else None
     if trained and list(trained) != list(images.shape[2:]):
         text = " × ".join(map(str, trained))
-        warnings.warn(f"the model learned from images of {text} pixels, these have {' × '.join(map(str, images.shape[2:]))}: resize them", CohortWarning, stacklevel=3)
+        warnings.warn(
+            f"the model learned from images of {text} pixels, these have {' × '.join(map(str, images.shape[2:]))}: resize them",
+            CohortWarning, stacklevel=3)
+
+def somebody(
+    cohort:Any, # what is to be embedded
+) -> None:
+    "Raise `CohortError` unless it is a cohort of at least one participant."
+    if not hasattr(cohort, "images"):
+        raise CohortError(f"a {type(cohort).__name__} can't be embedded; give a cohort, such as Cohort(images)")
+    if not len(cohort):
+        raise CohortError("the cohort is empty: there is nobody to embed")
 
 def image_source(self:Model, cohort:Cohort) -> Source:
     "The cohort's images, if the model can read them."
+    somebody(cohort)
     if self.image is None:
         raise CohortError("this model has no image encoder: it was pretrained on the table alone")
     if cohort.images is None:
         raise CohortError("this cohort has no images")
     if cohort.images.shape[1] != self.config["channels"]:
-        raise CohortError(f"this model was pretrained on images of {self.config['channels']} channels; the cohort's have {cohort.images.shape[1]}")
+        raise CohortError(
+            f"this model was pretrained on images of {self.config['channels']} channels; the cohort's have {cohort.images.shape[1]}"
+        )
     same_size(self, cohort.images)
     return Source(images=cohort.images)
 
 def table_source(self:Model, cohort:Cohort) -> Source:
     "The cohort's table, if it has the model's columns; a label used as a feature stays unknown."
+    somebody(cohort)
     if self.table is None:
         raise CohortError("this model has no table encoder: it was pretrained on images alone")
     if lacking := [name for name in self.columns if name not in cohort.columns]:
@@ -186,7 +203,7 @@ def save(self:Model,
     with write_atomic(folder / "model.safetensors") as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, temporary)
     write_json(folder / "model.json", {"config": self.config | {"channels_last": last},
-               "schema": None if self.schema is None else self.schema.to_dict(),
+               "schema": None if self.schema is None else told_schema(self.schema, self.transform).to_dict(),
                "transform": None if self.transform is None else self.transform.to_dict(),
                "history": self.history.to_dict("records")})
     return folder
@@ -195,7 +212,7 @@ def load(
     folder:str|Path, # what `save` wrote
     *,
     encoder:nn.Module|None=None, # the image network, if it was one of your own
-) -> Model: # gives the same embeddings, to the bit
+) -> Model: # gives the same embeddings, to the bit; a level that fewer than five people had is to it an unknown one
     "Read a model back. Raises `CohortError` if the folder holds none."
     folder = Path(folder)
     if lacking := [name for name in ("model.json", "model.safetensors") if not (folder / name).is_file()]:
@@ -430,7 +447,8 @@ PRESETS = {"mmcl": dict(encoder="resnet50", epochs=500, batch_size=512, optimize
                         table_options=dict(dim=2048, hidden=2048, depth=1))}
 
 OPTIONS = (*(f.name for f in dataclasses.fields(Recipe)), "preset", "epochs",
-           *(p.name for p in inspect.signature(train).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in ("rows", "transform", "epochs", "seed")))
+           *(p.name for p in inspect.signature(train).parameters.values()
+             if p.kind is p.KEYWORD_ONLY and p.name not in ("rows", "transform", "epochs", "seed")))
 
 def near(
     name:str, # what was asked
@@ -470,14 +488,17 @@ def check_cohort(
     wanted += [] if isinstance(recipe.probe, bool) else [("probe", task) for task in recipe.probe]
     for option, task in wanted:
         if task is not None and task not in cohort.tasks:
-            raise CohortError(f"{option}: the cohort has no label {task!r}{near(task, cohort.tasks)} It has: {', '.join(cohort.tasks) or 'none'}")
+            raise CohortError(
+                f"{option}: the cohort has no label {task!r}{near(task, cohort.tasks)} It has: {', '.join(cohort.tasks) or 'none'}"
+            )
     if needs.label and recipe.label is None:
         raise CohortError(f"method {recipe.method!r} needs label=, one of {', '.join(cohort.tasks)}")
     if not needs.table:
         return []
     names = list(cohort.columns if columns is None else columns)
     if unknown := [name for name in names if name not in cohort.columns]:
-        raise CohortError(f"the cohort has no column {unknown[0]!r}{near(unknown[0], cohort.columns)}" + (f" ({len(unknown)} are unknown)" if len(unknown) > 1 else ""))
+        raise CohortError(f"the cohort has no column {unknown[0]!r}{near(unknown[0], cohort.columns)}" +
+                          (f" ({len(unknown)} are unknown)" if len(unknown) > 1 else ""))
     if not names:
         raise CohortError(f"method {recipe.method!r} needs columns; method='simclr' learns from images alone")
     return names
@@ -504,7 +525,10 @@ def model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
     needs, task = METHODS[recipe.method], recipe.label_as_feature
     plain = {name: in_words(Path(value) if name == "weights" and value else value) for name, value in vars(recipe).items()}
     config = {k: plain[k] for k in ("method", "encoder", "width", "norm", "table_encoder", "table_options", "dim", "label_as_feature")}
-    config |= {"channels": 0, "mean": 0.0, "std": 1.0, "head_norm": needs.norm and recipe.norm == "batch", "label_levels": 0, "label_scale": [0.0, 1.0]}
+    config |= {
+        "channels": 0, "mean": 0.0, "std": 1.0, "head_norm": needs.norm and recipe.norm == "batch", "label_levels": 0,
+        "label_scale": [0.0, 1.0]
+    }
     if needs.image:
         config["channels"] = int(cohort.images.shape[1])
         config["image_size"] = [recipe.size] * 2 if recipe.size else list(cohort.images.shape[2:])
@@ -519,7 +543,9 @@ def model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
 def in_words(
     value:Any, # of an option
 ) -> Any: # what JSON can hold and what names no folder of this machine
-    "An option as it is written down: modules and functions as custom, files by their name."
+    "An option as it is written down: modules and functions as custom, files by their name, numbers of NumPy as numbers."
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Path):
         return value.name
     if isinstance(value, (list, tuple)):
@@ -551,6 +577,18 @@ def model_rows(
     return source if model.image is not None else Source(None, source.table, source.labels)
 
 # %% ../nbs/08_pretrain.ipynb #ddd6a520
+def check_batches(
+    name:str, # "cohort" or "val"
+    people:int, # participants
+    batch_size:int, # participants a batch, at most
+) -> None:
+    "Raise `CohortError` if a batch would be of fewer than two, with nobody to be told apart from."
+    if people < 2 or people // math.ceil(people / batch_size) < 2:
+        raise CohortError(
+            f"{name} has {people} participant{'s' * (people != 1)}; in batches of {batch_size} somebody would be alone: give"
+            f" {'more participants' if people < 3 else f'batch_size={batch_size + 1}'}"
+        )
+
 def pretrain(
     cohort:Cohort, # training participants
     val:Cohort|None=None, # other participants, only to watch (and to stop early with patience=)
@@ -568,10 +606,17 @@ def pretrain(
     recipe, settings = read_options(method=method, encoder=encoder, epochs=epochs, **options)
     names = check_cohort(cohort, recipe, columns)
     batch_size = settings.setdefault("batch_size", 128)
+    check_settings(least=2, **{name: settings[name] for name in ("epochs", "batch_size", "lr") if name in settings})
+    for name, people in {"cohort": cohort, "val": val}.items():
+        if people is not None:
+            check_batches(name, len(people), batch_size)
     if recipe.patience is not None and val is None:
         raise CohortError("patience= stops on the validation loss: give a val cohort as well")
     if len(cohort) < batch_size:
-        raise CohortError(f"the cohort has {len(cohort)} participants, fewer than a batch of {batch_size}: give batch_size={max(2, len(cohort) // 2)} or less")
+        raise CohortError(
+            f"the cohort has {len(cohort)} participants, fewer than a batch of {batch_size}: give"
+            f" batch_size={max(2, len(cohort) // 2)} or less"
+        )
     model = make_model(cohort, recipe, names, seed)
     source = model_rows(model, cohort)
     with seeded(seed, "objective"):
@@ -694,15 +739,19 @@ def step_rate(
     batch_size = options.setdefault("batch_size", 128)
     watch = Stopwatch(block, rounds)
     try:
-        pretrain(cohort, epochs=math.ceil(block * rounds * batch_size / len(cohort)) + 1, callbacks=[watch], progress=False, device="cpu", **options)
+        pretrain(cohort, epochs=math.ceil(block * rounds * batch_size / len(cohort)) + 1, callbacks=[watch],
+                 progress=False, device="cpu", **options)
     except Enough:
         pass
     (wall, cpu), (alone, alone_cpu) = np.median(watch.loop, 0), np.median(watch.alone, 0)
     images = len(cohort) / math.ceil(len(cohort) / batch_size)
-    return {"images_per_s": float(images / wall), "model_only_images_per_s": float(images / alone), "ratio": float(alone / wall),
-            "cpu_s_per_image": float(cpu / images), "model_only_cpu_s_per_image": float(alone_cpu / images), "cpu_ratio": float(alone_cpu / cpu),
-            "peak_anonymous_mb": watch.peak, "threads": torch.get_num_threads(), "n": len(cohort), "columns": len(cohort.columns),
-            "size": int(cohort.images.shape[2]), "batch_size": batch_size}
+    return {
+        "images_per_s": float(images / wall), "model_only_images_per_s": float(images / alone),
+        "ratio": float(alone / wall), "cpu_s_per_image": float(cpu / images),
+        "model_only_cpu_s_per_image": float(alone_cpu / images), "cpu_ratio": float(alone_cpu / cpu),
+        "peak_anonymous_mb": watch.peak, "threads": torch.get_num_threads(), "n": len(cohort),
+        "columns": len(cohort.columns), "size": int(cohort.images.shape[2]), "batch_size": batch_size
+    }
 
 # %% ../nbs/08_pretrain.ipynb #0aab195b
 def noise_cohort(

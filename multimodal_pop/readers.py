@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['DECODERS', 'Unreadable', 'Pixels', 'channels_first', 'decode_picture', 'plain_picture', 'decode_npy', 'decode_nifti',
            'decode_dicom', 'dicom_window', 'decode', 'to_uint8', 'fit_square', 'image_path', 'read_table', 'some_rows',
-           'check_cells', 'header', 'pick_columns', 'need_columns', 'image_fields', 'image_names', 'tidy_ids',
-           'bad_rows', 'why_skipped', 'check_skipped', 'Recipe', 'read_image', 'pick_frames', 'read_images',
-           'fingerprint', 'open_cache', 'fill_cache', 'load_images', 'read_folder', 'build_cohort', 'image_folder',
-           'make_recipe', 'find_images', 'plot_cost']
+           'check_cells', 'header', 'pick_columns', 'need_columns', 'image_fields', 'image_names', 'plain_ids',
+           'tidy_ids', 'order_targets', 'read_commas', 'check_dates', 'bad_rows', 'one_spelling', 'check_alike',
+           'why_skipped', 'check_skipped', 'Recipe', 'read_image', 'pick_frames', 'read_images', 'fingerprint',
+           'open_cache', 'room_name', 'in_use', 'sweep', 'fill_cache', 'load_images', 'read_folder', 'build_cohort',
+           'image_folder', 'make_recipe', 'find_images', 'plot_cost']
 
 # %% ../nbs/03_readers.ipynb #18759d93
 import contextlib
@@ -17,10 +18,14 @@ import gzip
 import hashlib
 import json
 import os
+import platform
+import re
+import shutil
 import string
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,8 +39,9 @@ import pyarrow.csv as arrow_csv
 from matplotlib.axes import Axes
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from .cohort import (Cohort, CohortError, CohortWarning, LazyRows, Schema, check_column, check_names, name_list, nearest,
-                                   open_images, row_chunks, row_list, write_images)
+from .cohort import (Cohort, CohortError, CohortWarning, Column, LazyRows, Schema, cell_shape, check_column,
+                                   check_names, column_values, name_list, nearest, open_images, order_words, row_chunks,
+                                   row_list, write_images)
 from .core import COLORS, new_ax, progress, read_json, write_json
 
 # %% ../nbs/03_readers.ipynb #4b2bbfae
@@ -167,7 +173,8 @@ def decode(
     name = path.name.lower()
     ending = ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
     if ending not in DECODERS:
-        raise Unreadable(f"{ending or 'no ending'}: not an image format that can be read")
+        known = re.fullmatch(r"\.[a-z]{1,5}(\.gz)?", ending)  # what follows a dot may be anything, the participant's id as well
+        raise Unreadable(f"{ending if known else 'no known ending'}: not an image format that can be read")
     if path.stat().st_size == 0:
         raise Unreadable("an empty file")
     try:
@@ -240,6 +247,7 @@ def read_table(
     path:str|Path, # .csv, .tsv or .txt (also .gz), or .parquet
     texts:Sequence[str]=(), # columns to keep as texts: ids, paths
     missing:Sequence[str]=(), # further words that mean "missing"
+    sep:str|None=None, # between the cells of a text table; None = a comma in .csv, else a tab
 ) -> pd.DataFrame: # one row a record; row 0 is the first after the header
     "Read a table. Raises `CohortError` that says what is wrong with the file."
     path = Path(path)
@@ -253,15 +261,19 @@ def read_table(
     try:
         if ending == "parquet":
             return some_rows(pd.read_parquet(path).reset_index(drop=True), path)
-        separator = "," if ending == "csv" else "\t"
+        separator = sep or ("," if ending == "csv" else "\t")
         names = header(path, separator)
         check_cells(path, separator, names[0])
-        return some_rows(pd.read_csv(path, sep=separator, dtype={name: str for name in texts if name in names}, na_values=list(missing),
-                                     encoding="utf-8-sig", low_memory=False, index_col=False), path)
+        return some_rows(
+            pd.read_csv(path, sep=separator, dtype={name: str for name in texts if name in names},
+                        na_values=list(missing), encoding="utf-8-sig", low_memory=False, index_col=False),
+            path)
     except UnicodeDecodeError as error:
         raise CohortError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8, or is it a spreadsheet?") from error
     except pd.errors.ParserError as error:
-        raise CohortError(f"{path.name} can't be read as a table: {str(error).replace('Error tokenizing data. C error: ', '').strip()}") from error
+        raise CohortError(
+            f"{path.name} can't be read as a table: {str(error).replace('Error tokenizing data. C error: ', '').strip()}"
+        ) from error
     except (pd.errors.EmptyDataError, OSError, EOFError, ValueError) as error:
         if isinstance(error, CohortError):
             raise
@@ -291,8 +303,10 @@ def check_cells(
                            convert_options=arrow_csv.ConvertOptions(include_columns=[first], column_types={first: pa.string()}))
     if bad:
         rows, one = [row.number - 2 for row in bad], bad[0]
-        raise CohortError(f"{path.name}: row {rows[0]} has {one.actual_columns} cells, the header has {one.expected_columns}"
-                          + (f"; {len(rows) - 1} more rows are like it" if len(rows) > 1 else "") + "; is a separator too many, a quote or a line break missing?")
+        raise CohortError(
+            f"{path.name}: row {rows[0]} has {one.actual_columns} cells, the header has {one.expected_columns}" +
+            (f"; {len(rows) - 1} more rows are like it" if len(rows) > 1 else "") +
+            "; is a separator too many, a quote or a line break missing?")
 
 def header(
     path:Path, # a text table
@@ -303,7 +317,7 @@ def header(
         names = next(csv_module.reader(file, delimiter=separator), [])
     check_names([name or f"Unnamed: {k}" for k, name in enumerate(names)], path.name)
     if len(names) == 1 and (other := next((mark for mark in ";\t,|" if mark in names[0]), None)):
-        raise CohortError(f"{path.name}: cells are separated by {other!r}, expected {separator!r}; save it with the other one, or name it .tsv for tabs")
+        raise CohortError(f"{path.name}: cells are separated by {other!r}, expected {separator!r}; say so with sep={other!r}")
     return names
 
 # %% ../nbs/03_readers.ipynb #867d4491
@@ -316,13 +330,19 @@ def pick_columns(
     "Which columns are inputs. Raises `CohortError` if a target is among them."
     if columns is not None:
         if both := [name for name in columns if name in targets]:
-            raise CohortError(f"{name_list(both)} can't be target and column at once; drop it from columns=, or the model is told the answer")
+            raise CohortError(
+                f"{name_list(both)} can't be target and column at once; drop it from columns=, or the model is told the answer"
+            )
         return list(columns)
     rest = [name for name in table.columns if name not in {*taken, *targets}]
-    texts = [name for name in rest if len(table) > 20 and table[name].dtype == object and table[name].nunique() > 0.9 * len(table)]
+    texts = [
+        name for name in rest
+        if len(table) > 20 and table[name].dtype == object and table[name].nunique() > 0.9 * table[name].notna().sum()
+    ]
     if texts:
-        warnings.warn(f"{name_list(texts)}: another text in nearly every row, taken for ids or notes and left out; "
-                      "name the columns you want with columns=", CohortWarning, stacklevel=3)
+        warnings.warn(
+            f"{name_list(texts)}: another text in nearly every row that has one, taken for ids or notes and left out; "
+            "name the columns you want with columns=", CohortWarning, stacklevel=3)
     return [name for name in rest if name not in texts]
 
 # %% ../nbs/03_readers.ipynb #617684cc
@@ -355,14 +375,84 @@ def image_names(
     if "{" not in image:
         return table[image]
     known = table[fields].notna().all(axis=1)
-    return pd.Series([image.format(**row) if k else None for k, row in zip(known, table[fields].to_dict("records"))], table.index, dtype=object)
+    return pd.Series([image.format(**row) if k else None for k, row in zip(known, table[fields].to_dict("records"))],
+                     table.index, dtype=object)
+
+def plain_ids(
+    values:pd.Series, # who it is, as read: texts, or numbers of a Parquet file
+) -> pd.Series: # texts without blanks around them; missing stays missing
+    "Of numbers a `.0` at the end says nothing: `9000001.0` is `9000001`. Among texts it stays, for there it may mean something."
+    ids = values.astype("string").str.strip()
+    known = ids[ids.notna() & (ids != "")]
+    return ids.str.removesuffix(".0") if known.str.fullmatch(r"\d+(\.0)?").all() else ids
 
 def tidy_ids(
     texts:pd.Series, # ids as texts
 ) -> pd.Series: # whole numbers if all of them are, and none starts with a zero
     "`9000001` becomes a number, `007` and `ISIC_1` stay texts."
-    texts = texts.astype(str).str.strip()
+    texts = plain_ids(texts).astype(str)
     return texts.astype(np.int64) if texts.str.fullmatch(r"[1-9]\d{0,17}").all() else texts
+
+# %% ../nbs/03_readers.ipynb #bb9155b9
+def order_targets(
+    table:pd.DataFrame, # as read
+    targets:Sequence[str], # columns to predict
+    positive:str|Mapping[str, str]|Sequence[str]|None, # the word that counts as ill; target → word; or "target=word" and words
+    kinds:Mapping[str, Any], # what is known of a target, of the schema
+) -> pd.DataFrame: # the same; targets of two words are categories with an order, the ill last
+    "Say of targets of two words which word counts as ill. Raises `CohortError` if that is not known, or said of no target."
+    said = ([f"{name}={word}" for name, word in positive.items()] if isinstance(positive, Mapping)
+            else [positive] if isinstance(positive, str) else list(positive or ()))
+    made, left = {}, set(said)
+    for name in targets:
+        told = kinds.get(name, "")
+        kind = told if isinstance(told, str) else told.kind if isinstance(told, Column) else told.get("kind", "")
+        if column_values(table[name]).dtype != object or table[name].nunique() != 2 or kind in ("categorical", "multiclass"):
+            continue
+        found = set(table[name].dropna())
+        mine = [word for word in said if word in found or word.startswith(f"{name}=")][:1]
+        left -= set(mine)
+        if not mine and getattr(table[name].dtype, "ordered", False):
+            continue
+        order = order_words(table[name], *(word.removeprefix(f"{name}=") for word in mine))
+        made[name] = table[name].astype(pd.CategoricalDtype(order, ordered=True))
+    if left:
+        raise CohortError(f"positive={sorted(left)[0]!r}: no target of two words, in the column that is named or in any, has it")
+    return table.assign(**made)
+
+def read_commas(
+    values:pd.Series, # a column that may be used
+    file:str, # the table's name
+    decimal:str, # "." or ",", before the fraction of a number
+) -> pd.Series: # the same; numbers if they have the comma that was announced
+    "Numbers with a decimal comma. Raises `CohortError` if nobody said that there are any: they would pass for names."
+    if values.dtype != object or not (filled := values.dropna().astype(str).str.strip()).size:
+        return values
+    number = filled.str.fullmatch(r"[-+]?\d+(,\d+)?")
+    if number.mean() <= 0.5 or not (comma := number & filled.str.contains(",")).any():
+        return values
+    if decimal != ",":
+        raise CohortError(
+            f"{file}: column {values.name!r} holds numbers with a comma, written like {cell_shape(filled[comma].iloc[0])!r} in"
+            f" {row_list(values.index.isin(filled.index[comma]))}, which would pass for names; if it stands before the"
+            " fraction, say so with decimal=','; if it marks thousands, take it out"
+        )
+    plain = pd.to_numeric(filled[number].str.replace(",", "."))
+    return (pd.to_numeric(plain.reindex(values.index)) if number.all()
+            else values.mask(values.index.isin(plain.index), plain.reindex(values.index)))
+
+def check_dates(
+    values:pd.Series, # a column that will be used
+    file:str, # the table's name
+) -> None:
+    "Raise `CohortError` for days of a calendar written as text: they would pass for names."
+    filled = values.dropna().astype(str) if values.dtype == object else pd.Series(dtype=str)
+    date = filled.str.match(r"\s*(\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}-\d\d-\d\d)([ T].*)?$")
+    if len(date) and date.mean() > 0.5:
+        raise CohortError(
+            f"{file}: column {values.name!r} holds dates as text, written like {cell_shape(filled[date].iloc[0])!r} in"
+            f" {row_list(values.index.isin(date.index[date]))}, which would pass for names; "
+            "turn them into numbers, such as years since a fixed day, or leave the column out with columns=")
 
 # %% ../nbs/03_readers.ipynb #1880dc81
 def bad_rows(
@@ -371,7 +461,7 @@ def bad_rows(
     subject:str|None=None, # the column that says who it is
 ) -> dict[int, str]: # row → reason
     "Rows that can't be used whatever their image is."
-    ids, bad = table[id].astype("string").str.strip(), {}
+    ids, bad = plain_ids(table[id]), {}
     first = {}
     for row, (value, known) in enumerate(zip(ids, ids.notna() & (ids != ""))):
         if not known:
@@ -379,9 +469,34 @@ def bad_rows(
         elif first.setdefault(value, row) != row:
             bad[row] = f"the same id as row {first[value]}; if it is the same person, use another id and subject="
     if subject is not None:
-        unknown = table[subject].isna() | (table[subject].astype("string").str.strip() == "")
+        who = plain_ids(table[subject])
+        unknown = who.isna() | (who == "")
         bad |= {row: f"no subject in column {subject!r}" for row in np.flatnonzero(unknown) if row not in bad}
     return bad
+
+def one_spelling(
+    table:pd.DataFrame, # as read
+    columns:Sequence[str], # that say who it is
+) -> pd.DataFrame: # the same; a person has one name in each of them
+    "Names without blanks and without the `.0` of numbers; whole numbers stay as they are."
+    for name in columns:
+        check_alike(table[name])
+    return table.assign(**{
+        name: plain_ids(table[name]).astype(object) for name in columns if not pd.api.types.is_integer_dtype(table[name])
+    })
+
+def check_alike(
+    values:pd.Series, # who it is, as read
+) -> None:
+    "Warn of two names that differ by a `.0` alone, in a column that holds other texts, too."
+    ids = plain_ids(values)
+    number = ids.str.fullmatch(r"\d+(\.0)?").fillna(False).astype(bool)
+    spellings = ids[number].groupby(ids[number].str.removesuffix(".0")).transform("nunique")
+    if len(alike := spellings[spellings > 1]):
+        warnings.warn(
+            f"column {values.name!r} names people alike but for a '.0' in {row_list(values.index.isin(alike.index))}, "
+            "and among texts they count as different people; write them in one way if they are one",
+            CohortWarning, stacklevel=4)
 
 def why_skipped(
     skipped:pd.DataFrame, # row, reason
@@ -449,7 +564,8 @@ def read_images(
 ) -> tuple[np.ndarray, dict[int, str]]: # (n, c, size, size) uint8 of which the bad rows are black; row → reason
     "Read many images in parallel."
     bad, work = {}, partial(read_image, recipe=recipe)
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool, progress(range(len(paths)), "reading images", show=show, unit="image") as bar:
+    with (ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+          progress(range(len(paths)), "reading images", show=show, unit="image") as bar):
         probes = [image for image in pool.map(work, paths[:: max(1, len(paths) // 24)]) if not isinstance(image, str)]
         channels = int(np.bincount([len(image) for image in probes]).argmax()) if probes else 1
         images = out((len(paths), channels, recipe.size, recipe.size))
@@ -495,6 +611,37 @@ def open_cache(
     return None
 
 # %% ../nbs/03_readers.ipynb #44354e33
+def room_name(
+    process:int, # its number
+) -> str: # how the name of a room for half-made images begins
+    "By machine and process, so that it can be told whether somebody is still at work in it."
+    return f".reading-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-{process}-"
+
+def in_use(
+    room:Path, # for half-made images
+) -> bool: # whether the run that made it may still need it
+    "Ask for its process; a room of another machine is given a day."
+    found = re.fullmatch(r"(\.reading-[0-9a-f]{8}-)(\d+)-.*", room.name)
+    if not found or not room_name(0).startswith(found[1]):
+        return time.time() - room.stat().st_mtime < 86_400
+    if os.name == "nt":
+        return False  # Windows doesn't remove what is open
+    try:
+        os.kill(int(found[2]), 0)  # no signal: only the question
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+def sweep(
+    folder:Path, # a cache, or none yet
+) -> None:
+    "Remove what killed runs left: a copy of everybody's images that nobody would look for."
+    for room in folder.glob(".reading-*"):
+        if not in_use(room):
+            shutil.rmtree(room, ignore_errors=True)
+
 def fill_cache(
     folder:Path, # the cache; made if need be
     key:str, # the fingerprint
@@ -504,16 +651,17 @@ def fill_cache(
 ) -> tuple[np.memmap, dict[int, str]]: # (m, c, size, size) good rows; row → reason
     "Read all images into a cache."
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".reading-") as room:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=room_name(os.getpid())) as room:
         out = partial(np.lib.format.open_memmap, Path(room) / "all.npy", "w+", np.uint8)
         images, bad = read_images(paths, recipe, out=out, **options)
         images.flush()
         good = np.setdiff1d(np.arange(len(paths)), list(bad))
         (folder / "images.json").unlink(missing_ok=True)
         if bad:
-            write_images(folder / "images.npy", LazyRows(images, good))
-        else:
-            os.replace(Path(room) / "all.npy", folder / "images.npy")
+            write_images(Path(room) / "good.npy", LazyRows(images, good))
+        made = Path(room) / ("good.npy" if bad else "all.npy")
+        made.chmod(0o600)  # as everything else that is written about people
+        os.replace(made, folder / "images.npy")
     write_json(folder / "images.json", {"fingerprint": key, "shape": [len(good), *images.shape[1:]], "bad": bad})
     return open_images(folder / "images.npy"), bad
 
@@ -526,6 +674,7 @@ def load_images(
 ) -> tuple[np.ndarray, dict[int, str]]: # (m, c, size, size) good rows; row → reason
     "Images from the cache, or from their files."
     if cache is not None:
+        sweep(Path(cache))
         key = fingerprint(csv, paths, recipe)
         return open_cache(Path(cache), key) or fill_cache(Path(cache), key, paths, recipe, **options)
     images, bad = read_images(paths, recipe, out=partial(np.zeros, dtype=np.uint8), **options)
@@ -548,6 +697,9 @@ def read_folder(
     window:tuple[float, float]|None=None, # values that become black and white; None = the file's own, or percentiles
     frames:Sequence[int]|None=None, # which channels, slices or frames to keep; None = all
     missing:Sequence[str]=(), # further words that mean "missing" in the table
+    positive:str|Mapping[str, str]|Sequence[str]|None=None, # of targets of two words, the one that counts as ill; or target → word; None = common pairs such as no and yes
+    sep:str|None=None, # between the table's cells; None = a comma in .csv, else a tab
+    decimal:str=".", # before the fraction of a number; "," where it is written so
     max_skipped:float=0.1, # the largest share of rows that may be left out
     schema:Schema|dict|None=None, # what you know better than the guess
     info:dict|None=None, # channels (names), spacing_mm, origin, …
@@ -557,13 +709,23 @@ def read_folder(
     "Read a table and a folder of images. Raises `CohortError` for input that can't be used, or when too many rows can't."
     csv, folder, recipe = Path(csv), image_folder(images), make_recipe(size, window, frames)
     targets, groups = ([names] if isinstance(names, str) else list(names) for names in (targets, groups))
-    roles = {"id": [id], "subject": [subject] if subject else [], "report": [report] if report else [], "targets": targets, "groups": groups}
-    table = read_table(csv, [id, subject, *image_fields(image)], missing)
+    roles = {"id": [id], "subject": [subject] if subject else [], "report": [report] if report else [],
+             "targets": targets, "groups": groups}
+    table = read_table(csv, [id, subject, *image_fields(image)], missing, sep)
     need_columns(table, roles | {"columns": list(columns or [])}, csv.name)
+    used = [
+        name for name in table
+        if name in ({*targets, *groups, *(table if columns is None else columns)}
+                    - {id, subject, report, *image_fields(image)})
+    ]
+    table = order_targets(table.assign(**{name: read_commas(table[name], csv.name, decimal) for name in used}), targets,
+                          positive, schema or {})
     inputs = pick_columns(table, columns, [id, subject, report, image], targets)
-    for name in {*inputs, *targets, *groups}:
+    for name in [*inputs, *targets, *groups]:
+        check_dates(table[name], csv.name)
         check_column(table[name], csv.name)
     paths = find_images(folder, image_names(table, image, csv.name), bad_rows(table, id, subject))
+    table = one_spelling(table, [*roles["id"], *roles["subject"]])
     check_skipped({row: path for row, path in enumerate(paths) if isinstance(path, str)}, len(paths), max_skipped)
     pixels, bad = load_images(csv, paths, recipe, cache, workers=workers, show=show)
     skipped = check_skipped(bad, len(paths), max_skipped)
@@ -636,7 +798,8 @@ def plot_cost(
     for name, line in zip(cost, ("-", "--", ":")):
         ax.plot(cost.index, cost[name], line, marker="o", markersize=4, color=COLORS["image"], label=name)
     worst = cost.iloc[-1]
-    ax.set(xscale="log", yscale="log", xlabel="side of the picture (pixels)", ylabel="processor time per image (ms)", xticks=cost.index, xticklabels=cost.index)
+    ax.set(xscale="log", yscale="log", xlabel="side of the picture (pixels)", ylabel="processor time per image (ms)",
+           xticks=cost.index, xticklabels=cost.index)
     ax.set_title(f"At {cost.index[-1]:,} pixels a PNG costs {worst['.png'] / worst['.jpg']:.0f} times a JPEG", loc="left")
     ax.minorticks_off()
     ax.legend()

@@ -26,12 +26,13 @@ from matplotlib.axes import Axes
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from .cohort import CohortError, row_list, same_rows
+from .cohort import CohortError, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, read_json, seeded
 from .evaluate import (IMAGE_OPTIONS, Predictor, Target, _network, auc, check_embedding, cross_val_probs, deal_folds,
                                      interval_over)
 from .losses import _both_ways, _check_pair, full_precision, similarity
-from .noise import NoiseEstimate, _codes, _read_audit, centred_log, estimate_noise, fit_pool, training_margin
+from .noise import NoiseEstimate, centred_log, estimate_noise, fit_pool, training_margin
+from .rates import _codes, _read_audit
 from .loop import Source, train
 from .pretrain import image_and_table, method, near
 from .views import ImageViews
@@ -87,11 +88,10 @@ def plot_losses(
              "symmetric": (sce_loss(log_p, want), "table"), f"forward, {rate:.0%} noise": (forward_loss(log_p, want, matrix), "joint")}
     for name, (loss, color) in lines.items():
         ax.plot(p, loss - loss[-1], color=COLORS[color], label=name)
-    ax.set(xlabel="probability that the model gives to the label", ylabel="loss, above its least", ylim=(0, 4.2), title="An unlikely label: cross-entropy alone is at its steepest")
+    ax.set(xlabel="probability that the model gives to the label", ylabel="loss, above its least", ylim=(0, 7.2),
+           title="A label all but ruled out costs most under cross-entropy")
     ax.legend()
     return ax
-
-plot_losses();
 
 # %% ../nbs/12_robust.ipynb #be928182
 def early_pull(
@@ -173,11 +173,17 @@ def early(objective:Any, log_p:Tensor, target:Tensor, rows:Tensor) -> Tensor:
     return cross_entropy(log_p, target) + o.pull * early_pull(p, objective.memory[rows])
 
 METHODS = {
-    "ce": Method(plain), "smoothing": Method(smoothed), "mixup": Method(plain, mixes=True),
+    "ce": Method(plain),
+    "smoothing": Method(smoothed),
+    "mixup": Method(plain, mixes=True),
     "gce": Method(lambda o, log_p, target, rows: gce_loss(log_p, target, q=o.settings.q)),
-    "sce": Method(lambda o, log_p, target, rows: sce_loss(log_p, target, alpha=o.settings.alpha, beta=o.settings.beta, floor=o.settings.floor)),
-    "elr": Method(early, memory=True), "coteaching": Method(plain, twins=True),
-    "forward": Method(corrected, noise=True, matrix=True), "soft": Method(plain, noise=True, posterior=True)}
+    "sce": Method(lambda o, log_p, target, rows: sce_loss(log_p, target, alpha=o.settings.alpha, beta=o.settings.beta,
+                                                          floor=o.settings.floor)),
+    "elr": Method(early, memory=True),
+    "coteaching": Method(plain, twins=True),
+    "forward": Method(corrected, noise=True, matrix=True),
+    "soft": Method(plain, noise=True, posterior=True)
+}
 
 # %% ../nbs/12_robust.ipynb #d6d4dadc
 @dataclass(frozen=True, eq=False)
@@ -290,7 +296,8 @@ def hold(self:RobustObjective,
     if not self.method.matrix or self.anchor is None:
         return 0.0
     member = self.member[rows]
-    mean = torch.einsum("bg,bm,bmk->mgk", member, weight, log_p.exp()) / torch.einsum("bg,bm->mg", member, weight).clamp(min=1e-9)[..., None]
+    total = torch.einsum("bg,bm->mg", member, weight).clamp(min=1e-9)
+    mean = torch.einsum("bg,bm,bmk->mgk", member, weight, log_p.exp()) / total[..., None]
     return -(self.anchor * (mean.clamp(min=1e-9).log()[..., None] + self.noise().clamp(min=1e-9).log())).sum()
 
 RobustObjective.mix, RobustObjective.teach, RobustObjective.shrink, RobustObjective.hold = mix, teach, shrink, hold
@@ -316,7 +323,9 @@ def read_labels(
     k = max(int(np.nanmax(y)) + 1, 2) if k is None else k
     bad = ~np.isnan(y) & ~np.isin(y, np.arange(k))
     if bad.any():
-        raise CohortError(f"labels are not whole numbers from 0 to {k - 1} in {row_list(bad)}; missing ones are NaN, probabilities have a column a class")
+        raise CohortError(
+            f"labels are not whole numbers from 0 to {k - 1} in {row_list(bad)}; missing ones are NaN, probabilities have a column a class"
+        )
     return np.where(np.isnan(y)[:, None], np.nan, np.eye(k)[np.nan_to_num(y).astype(int)])
 
 def _refuse(have:int, need:int) -> None:
@@ -346,7 +355,9 @@ def read_noise(
         if noise.by_group and groups is None:
             warnings.warn("noise was estimated by group, but no groups are given: the common matrix is used", stacklevel=4)
         found = noise.by_group if noise.by_group and groups is not None else {}
-        codes, matrices = _by_group({g: e.matrix for g, e in found.items()}, n, k, groups) if found else (np.zeros(n, int), check_matrix(noise.matrix, k)[None])
+        codes, matrices = (
+            _by_group({g: e.matrix for g, e in found.items()}, n, k, groups)
+            if found else (np.zeros(n, int), check_matrix(noise.matrix, k)[None]))
         audits = [found[name] for name in _codes(groups, n)[1]] if found else [noise]
         return codes, matrices, np.stack([e.audited * e.joint for e in audits]) if noise.identifiable else None
     if isinstance(noise, Mapping):
@@ -411,9 +422,13 @@ def train_heads(
         heads = nn.Linear(x.shape[1], twice * len(penalty) * k)
         nn.init.normal_(heads.weight, std=0.05 if twice == 2 else 1e-6)
         nn.init.zeros_(heads.bias)
-    objective = RobustObjective(heads, lesson, method, weight=np.tile(weight, (1, twice)), penalty=np.tile(penalty, twice), settings=settings)
+    objective = RobustObjective(heads, lesson, method, weight=np.tile(weight, (1, twice)),
+                                penalty=np.tile(penalty, twice), settings=settings)
     batch_size = min(options.pop("batch_size", 8192), len(x))
-    options = dict(epochs=max(20, -(-100 * batch_size // len(x))), lr=0.1, warmup=0.05, optimizer="adam", weight_decay=0.0, device="cpu", progress=False) | options
+    options = dict(
+        epochs=max(20, -(-100 * batch_size // len(x))), lr=0.1, warmup=0.05, optimizer="adam", weight_decay=0.0,
+        device="cpu", progress=False
+    ) | options
     history = train(objective, Source(images=x), objective, batch_size=batch_size, seed=seed, **options)
     w, b = (v.detach().double().numpy().reshape(twice, len(penalty), k, -1).mean(0) for v in (heads.weight, heads.bias))
     noise = objective.noise().detach().double().numpy() if METHODS[method].matrix else None
@@ -447,11 +462,17 @@ def _teach_head(z:np.ndarray, lesson:Lesson, method:str, settings:Settings, seed
     x, grid = axis(z[keep]), -np.sort(-np.atleast_1d(PENALTIES if penalty is None else penalty).astype(float))
     folds, p = min(folds, n) if len(grid) > 1 else 0, len(grid)
     subject = None if subject is None else np.asarray(subject)[keep]
-    fold = deal_folds(task.target.argmax(1), "binary" if k == 2 else "multiclass", subject=subject, folds=folds, seed=seed) if folds else None
+    fold = deal_folds(
+        task.target.argmax(1), "binary" if k == 2 else "multiclass", subject=subject, folds=folds, seed=seed
+    ) if folds else None
     weight = np.repeat(np.stack([fold != f for f in range(folds)] + [np.ones(n, bool)], 1), p, 1)
-    w, b, noise, history = train_heads(x, task, method, weight=weight, penalty=np.tile(grid, folds + 1), settings=settings, seed=seed, **options)
+    w, b, noise, history = train_heads(x, task, method, weight=weight, penalty=np.tile(grid, folds + 1),
+                                       settings=settings, seed=seed, **options)
     probs = _left_out(x, w, b, fold, p) if folds else None
-    losses = _judge(probs, task, None if noise is None else noise.reshape(folds + 1, p, *noise.shape[1:])[fold, :, task.codes]) if folds else None
+    losses = _judge(
+        probs, task,
+        None if noise is None else noise.reshape(folds + 1, p, *noise.shape[1:])[fold, :, task.codes]
+    ) if folds else None
     best = choose_penalty(losses) if folds else 0
     config = {"dim": z.shape[1], "method": method, "seed": seed, "rows": n, "penalty": float(grid[best]),
               "held_out_loss": float(losses[best].mean()) if folds else None}
@@ -483,7 +504,7 @@ def _target(k:int) -> Target:
 
 def _as_predictor(weight:np.ndarray, bias:np.ndarray, config:dict, history:pd.DataFrame) -> Predictor:
     "A linear head as a predictor on embeddings."
-    network = nn.Linear(weight.shape[1], len(bias))
+    network = nn.utils.skip_init(nn.Linear, weight.shape[1], len(bias))  # draws no random numbers
     network.load_state_dict({"weight": torch.tensor(weight, dtype=torch.float32), "bias": torch.tensor(bias, dtype=torch.float32)})
     return RobustPredictor(network, (_target(len(bias)),), config, history)
 
@@ -519,11 +540,15 @@ class _Twins(nn.Module):
         return torch.cat([network(x) for network in self.networks], 1)
 
 # %% ../nbs/12_robust.ipynb #9985f73c
-def _teach_network(model:Any, cohort:Any, lesson:Lesson, method:str, settings:Settings, seed:int, *, augment:Any="cardiac", **options:Any) -> Predictor:
+def _teach_network(model:Any, cohort:Any, lesson:Lesson, method:str, settings:Settings, seed:int, *,
+                   augment:Any="cardiac", **options:Any) -> Predictor:
     "Fine-tune a copy of a pretrained encoder (two copies for co-teaching, of which the first is kept)."
     rows, k = np.flatnonzero(lesson.keep), lesson.target.shape[1]
     config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)} | {"seed": seed, "method": method, "rows": len(rows)}
-    networks = [_network(config | {"seed": seed + 7919 * i}, copy.deepcopy(model.image), [_target(k)]) for i in range(1 + METHODS[method].twins)]
+    networks = [
+        _network(config | {"seed": seed + 7919 * i}, copy.deepcopy(model.image), [_target(k)])
+        for i in range(1 + METHODS[method].twins)
+    ]
     objective = RobustObjective(_Twins(networks) if len(networks) > 1 else networks[0], lesson, method,
                                 settings=settings, views=ImageViews(augment) if isinstance(augment, str) else augment)
     batch_size = min(options.pop("batch_size", 128), len(rows))
@@ -553,6 +578,10 @@ def train_robust(
     n = len(cohort) if deep else len(model_or_z)
     z = (lambda: model_or_z.embed(cohort)) if deep else (lambda: check_embedding(model_or_z))
     subject = options.pop("subject", None)
+    same_rows(z=None if deep else model_or_z, labels=labels, groups=groups, audited=audited, subject=subject)
+    subject = None if subject is None else subject_codes(subject, n)
+    if groups is not None and len(groups) != n:
+        raise CohortError(f"groups have {len(groups)} rows; give one for each of the {n} labels")
     lesson = _prepare(z, labels, method, noise, groups, audited, subject, n, seed)
     settings, options = _sort_options(options, method, lesson)
     if deep:
@@ -562,16 +591,25 @@ def train_robust(
 def _check_options(options:Mapping, deep:bool) -> None:
     "Refuse options that neither a method, nor the learner, nor the loop knows."
     known = [f.name for f in fields(Settings)] + (["augment"] if deep else ["penalty", "folds"]) + ["subject"]
-    known += [name for name in inspect.signature(train).parameters if name not in ("modules", "cohort", "objective", "rows", "seed", "transform")]
+    known += [
+        name for name in inspect.signature(train).parameters
+        if name not in ("modules", "cohort", "objective", "rows", "seed", "transform")
+    ]
     for name in options:
         if name not in known:
-            raise TypeError(f"train_robust has no option {name!r} for {'a model' if deep else 'an embedding'}{near(name, known) or '; choose among ' + ', '.join(known)}")
+            raise TypeError(
+                f"train_robust has no option {name!r} for"
+                f" {'a model' if deep else 'an embedding'}{near(name, known) or '; choose among ' + ', '.join(known)}"
+            )
 
 # %% ../nbs/12_robust.ipynb #6a2df899
 def _named_label(cohort:Any, name:str) -> np.ndarray:
     "A label of the cohort as numbers."
     if cohort is None or name not in cohort.labels:
-        raise CohortError(f"labels={name!r} names a label of cohort=, {'which is not given' if cohort is None else 'but it has ' + ', '.join(cohort.labels)}")
+        raise CohortError(
+            f"labels={name!r} names a label of cohort=,"
+            f" {'which is not given' if cohort is None else 'but it has ' + ', '.join(cohort.labels)}"
+        )
     return cohort.labels[name].to_numpy(float)
 
 def _sort_options(options:dict, method:str, lesson:Lesson) -> tuple[Settings, dict]:
@@ -592,7 +630,9 @@ def posterior_labels(
     audited:Any=None, # an expert's labels: row -> label, or (n,) with NaN
 ) -> np.ndarray: # P(true | views, given label), (n, k)
     "Soft labels from what views and given labels say together; views are weighted by how well they explain the labels."
-    views = np.stack([np.asarray(v, float) for v in (views.values() if isinstance(views, Mapping) else [views])])
+    views = views if isinstance(views, Mapping) else {"": views}
+    same_rows(labels=labels, groups=groups, **{f"views {name!r}" if name else "views": v for name, v in views.items()})
+    views = np.stack([np.asarray(v, float) for v in views.values()])
     n, k = views.shape[1:]
     lesson = _read_lesson(labels, noise, groups, audited, n, k)
     if not lesson.keep.all():
@@ -652,7 +692,8 @@ def _guess_noise(z:np.ndarray, target:np.ndarray, groups:Any, audited:Any, subje
     probs[:, present if found.shape[1] == len(present) else slice(None)] = found
     groups = None if groups is None else (groups if isinstance(groups, pd.DataFrame) else pd.Series(np.asarray(groups)))[keep]
     seen = None if audited is None else _read_audit(audited, n, k)[keep]
-    return estimate_noise(given, probs, groups=groups, seed=seed, audited=None if seen is None or (seen < 0).all() else np.where(seen < 0, np.nan, seen))
+    return estimate_noise(given, probs, groups=groups, seed=seed,
+                          audited=None if seen is None or (seen < 0).all() else np.where(seen < 0, np.nan, seen))
 
 def _classes(noise:Any) -> int|None:
     "How many classes the noise speaks of."
@@ -732,7 +773,10 @@ def compare_methods(
         fitted = train_robust(z, **{"labels": labels, "seed": seed} | dict(arm)) if isinstance(arm, Mapping) else arm
         score = fitted.predict_proba(np.asarray(z_test)[there])
         value = float(auc(y_test[there].astype(int), score)(np.ones((1, there.sum())))[0])
-        rows.append({"method": name, "auc": value, "penalty": fitted.config.get("penalty"), "held_out_loss": fitted.config.get("held_out_loss")})
+        rows.append({
+            "method": name, "auc": value, "penalty": fitted.config.get("penalty"),
+            "held_out_loss": fitted.config.get("held_out_loss")
+        })
     table = pd.DataFrame(rows)
     value = table.set_index("method").auc
     table.insert(2, "gain", table.auc - value["ce, noisy"])
@@ -748,7 +792,8 @@ def ratio_over(
     top, bottom, n = np.asarray(top, float), np.asarray(bottom, float), len(top)
     whole = top.mean() / bottom.mean()
     without = (top.sum() - top) / (bottom.sum() - bottom) if n > 1 else np.array([whole])
-    return interval_over(n * whole - (n - 1) * without) + pd.Series({name: whole - (n * whole - (n - 1) * without).mean() for name in ("mean", "low", "high")})
+    return (interval_over(n * whole - (n - 1) * without)
+            + pd.Series({name: whole - (n * whole - (n - 1) * without).mean() for name in ("mean", "low", "high")}))
 
 def summarise_recovery(
     table:pd.DataFrame, # of `compare_methods`, with a column world, and columns that name the setting
@@ -781,10 +826,19 @@ def plot_recovery(
         ax.axvline(x, color=color, linewidth=1, linestyle="-" if x != 0.5 else "--")
     for place, row in enumerate(table.itertuples()):
         ax.plot([row.recovery_low, row.recovery_high], [place] * 2, color=COLORS["joint"], linewidth=1.5)
-        ax.plot(row.recovery, place, "o", color=COLORS["joint"], markerfacecolor=COLORS["joint"] if row.low > 0 or row.high < 0 else "white")
-    best = table.iloc[-1]
-    ax.set(yticks=range(len(table)), yticklabels=table.method, xlabel="share of the lost AUC that comes back (0: noisy labels, 1: clean ones), 95 % interval",
-           title=f"{best.method}: {best.recovery:.0%} of the lost AUC comes back", xlim=(max(-2.0, table.recovery_low.min() - 0.1), min(2.5, max(1.1, table.recovery_high.max() + 0.1))))
+        ax.plot(row.recovery, place, "o", color=COLORS["joint"],
+                markerfacecolor=COLORS["joint"] if row.low > 0 or row.high < 0 else "white")
+    ax.plot([], [], "o", color=COLORS["joint"], label="gain in AUC shown")
+    ax.plot([], [], "o", color=COLORS["joint"], markerfacecolor="white", label="not shown")
+    ax.plot([], [], "--", color=COLORS["doubt"], label="half of what was lost")
+    best, left, right = table.iloc[-1], max(-2.0, table.recovery_low.min() - 0.1), min(2.5, max(1.1, table.recovery_high.max() + 0.1))
+    for edge, mark, beyond in ((left, "<", table.recovery_low < left), (right, ">", table.recovery_high > right)):
+        if beyond.any():
+            ax.plot(np.full(beyond.sum(), edge), np.flatnonzero(beyond), mark, color=COLORS["joint"], clip_on=False,
+                    label="goes on beyond the picture")
+    ax.legend(fontsize=7, loc="upper left")
+    ax.set(yticks=range(len(table)), yticklabels=table.method, xlabel="share of the lost AUC that comes back, 95 % interval",
+           title=f"{best.method}:\n{best.recovery:.0%} of the lost AUC comes back", xlim=(left, right))
     ax.grid(False, axis="y")
     return ax
 

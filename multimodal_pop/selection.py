@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'rank_columns', 'ColumnSelector', 'plot_ranking', 'plot_stability',
-           'size_curve', 'plot_sizes', 'append_line', 'read_lines', 'subset_key', 'train_subset', 'cohort_tasks',
-           'propose', 'SubsetSearch', 'search_subsets', 'first_few', 'plot_search', 'prove', 'compare_arms', 'Proof',
-           'confirm', 'in_both', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study', 'fidelity_table',
-           'explain_gain', 'plot_fidelity', 'align', 'Aligned', 'best_by_surrogate', 'centrality', 'chance_of_share',
-           'Choice', 'cmim', 'column_clusters', 'contributions', 'Criteria', 'exchange', 'expected_auc', 'expected_r2',
-           'family_tasks', 'greedy', 'jmi', 'kinship', 'knockoffs', 'lasso', 'lasso_entry', 'Moments',
-           'most_informative', 'most_visible', 'mrmr', 'pair_information', 'recovery', 'representatives',
-           'shared_information', 'stability_selection', 'stand_in_embedding', 'standardise', 'STRATEGIES', 'strategy',
-           'Surrogate', 'take_all', 'take_expert', 'take_none', 'take_random', 'task_affinity', 'task_numbers', 'told',
-           'whiten', 'without_tasks']
+           'size_curve', 'plot_sizes', 'append_line', 'read_lines', 'read_told', 'subset_key', 'train_subset',
+           'cohort_tasks', 'propose', 'SubsetSearch', 'search_subsets', 'first_few', 'plot_search', 'prove',
+           'compare_arms', 'Proof', 'confirm', 'in_both', 'Gates', 'learn_gates', 'draw_subsets', 'fidelity_study',
+           'fidelity_table', 'explain_gain', 'plot_fidelity', 'align', 'Aligned', 'best_by_surrogate', 'centrality',
+           'chance_of_share', 'Choice', 'cmim', 'column_clusters', 'contributions', 'Criteria', 'exchange',
+           'expected_auc', 'expected_r2', 'family_tasks', 'greedy', 'jmi', 'kinship', 'knockoffs', 'lasso',
+           'lasso_entry', 'Moments', 'most_informative', 'most_visible', 'mrmr', 'pair_information', 'recovery',
+           'representatives', 'shared_information', 'stability_selection', 'stand_in_embedding', 'standardise',
+           'STRATEGIES', 'strategy', 'Surrogate', 'take_all', 'take_expert', 'take_none', 'take_random',
+           'task_affinity', 'task_numbers', 'told', 'whiten', 'without_tasks']
 
 # %% ../nbs/16_selection.ipynb #9fc5c66e
 import json
@@ -34,7 +34,7 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .cohort import Cohort, CohortError, Column, Schema, row_list, same_rows
+from .cohort import Cohort, CohortError, CohortWarning, Column, fingerprint, Schema, row_list, same_rows
 from .core import COLORS, generator, new_ax, progress, seeded, stream_key, write_atomic
 from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_share, Choice, cmim, column_clusters,
                                      contributions, Criteria, exchange, expected_auc, expected_r2, family_tasks, greedy, jmi, kinship,
@@ -45,7 +45,7 @@ from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_
 from .evaluate import few_labels, holm, interval_over
 
 # %% ../nbs/16_selection.ipynb #cc612781
-# one door to the room: what the chapter before defines comes along
+# one door to the room: what the chapters before define comes along
 _all_ = ["align", "Aligned", "best_by_surrogate", "centrality", "chance_of_share", "Choice", "cmim", "column_clusters", "contributions",
          "Criteria", "exchange", "expected_auc", "expected_r2", "family_tasks", "greedy", "jmi", "kinship", "knockoffs", "lasso",
          "lasso_entry", "Moments", "most_informative", "most_visible", "mrmr", "pair_information", "recovery", "representatives",
@@ -90,7 +90,8 @@ def _check_table(table:pd.DataFrame) -> None:
 def _as_embedding(y:Any, n:int) -> np.ndarray:
     "The embedding as a matrix; classes of a target become indicators."
     if y is None:
-        raise ValueError("This ColumnSelector requires y to be passed, but the target y is None: give the embedding (n, d), or a target (n,).")
+        raise ValueError("This ColumnSelector requires y to be passed, but the target y is None: "
+                         "give the embedding (n, d), or a target (n,).")
     y = np.asarray(y)
     if len(y) != n:
         raise CohortError(f"y has {len(y)} rows, but the table {n}")
@@ -133,7 +134,9 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
         if self.k is not None and (not isinstance(self.k, (int, np.integer)) or self.k < 1):
             raise CohortError(f"k is {self.k!r}; give a whole number of columns, or None for as many as the strategy finds")
         if not (0 < self.level < 1 and self.subsamples >= 0):
-            raise CohortError(f"level is {self.level} and subsamples {self.subsamples}; give a chance between 0 and 1, and 0 or more subsamples")
+            raise CohortError(
+                f"level is {self.level} and subsamples {self.subsamples}; give a chance between 0 and 1, and 0 or more subsamples"
+            )
         table, schema = _as_table(self, X)
         aligned = align(table, _as_embedding(y, len(table)), labels=labels, schema=schema)
         choice = self._choose(aligned.moments())
@@ -220,7 +223,7 @@ def plot_stability(
     "How often half of the rows choose each column, sorted."
     ax, share, names = new_ax(ax), selector.stability_, _names(selector)
     order = np.argsort(-share, kind="stable")
-    ax.bar(np.arange(1, len(share) + 1), share[order], color=_shades(selector, names, order, colors), width=0.9)
+    ax.bar(np.arange(1, len(share) + 1), share[order], color=_shades(selector, names, order, colors), width=1)
     ax.axhline(threshold, color=COLORS["truth"], lw=0.8, ls=":")
     sure = ((share > 0.9) | (share < 0.1)).mean()
     ax.set(xlabel="columns, sorted", ylabel="share of half samples\nthat choose the column", ylim=(0, 1.02),
@@ -264,7 +267,7 @@ def plot_sizes(
         ax.plot(part["size"], part.value, "-o", ms=4, color=COLORS[shade], label=name)
     best, ticks = curve.loc[curve.value.idxmax()], sorted(chance["size"].unique())
     ax.set(xscale="log", xlabel="number of columns", ylabel="expected AUC (surrogate)",
-           title=f"The best expected AUC needs {best['size']:g} of {curve['size'].max():g} columns")
+           title=f"Expected AUC is best near {best['size']:g} of {curve['size'].max():g} columns")
     ax.set_xticks(ticks, [f"{s:g}" for s in ticks])
     ax.minorticks_off()
     ax.legend(fontsize=8)
@@ -278,7 +281,7 @@ def append_line(
     "Add one line in a single write, and wait until it is on the disk."
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, default=lambda v: v.item() if hasattr(v, "item") else str(v)) + "\n"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # what a kill left half written stays a line of its own
@@ -298,6 +301,17 @@ def read_lines(
         except json.JSONDecodeError:
             continue
     return found
+
+def read_told(
+    path:str|Path|None, # JSON lines, or no file yet
+) -> list[dict]: # those that say whose they are
+    "What was finished, if it says of which cohorts; warns of the rest, which cannot be trusted to be about these people."
+    kept = read_lines(path)
+    if untold := sum("cohorts" not in row for row in kept):
+        warnings.warn(
+            f"{untold} results in {Path(path).name} were stored without a fingerprint of their cohorts; they are left alone and made again",
+            CohortWarning, stacklevel=3)
+    return [row for row in kept if "cohorts" in row]
 
 # %% ../nbs/16_selection.ipynb #2739e8bd
 def subset_key(
@@ -335,7 +349,10 @@ def train_subset(
     found = {f"{share:g} {task}": value for share, task, value in zip(table.labels, names, table.value)}
     kind = "auc" if (table.metric == "auc").any() else "r2"
     means = table[table.metric == kind].groupby("labels").value.mean()
-    return {**{f"{kind} {share:g}": value for share, value in means.items()}, **found, "seconds": seconds, **({"embedding": z_train} if embed else {})}
+    return {
+        **{f"{kind} {share:g}": value for share, value in means.items()}, **found, "seconds": seconds,
+        **({"embedding": z_train} if embed else {})
+    }
 
 # %% ../nbs/16_selection.ipynb #1c71c087
 def cohort_tasks(
@@ -399,9 +416,13 @@ class SubsetSearch:
 
     def _repr_html_(self) -> str:
         shown = self.trials.sort_values(["epochs", self.score], ascending=False).head(8)
-        return (f"<b>Subset search</b> · {len(self.trials)} trials, {self.trials.seconds.sum() / 60:.1f} minutes of training · best: "
-                f"{len(self.best)} columns by {self.best_trial.strategy}" + ("" if self.complete else " · stopped by its budget") +
-                shown[["strategy", "size", "epochs", "surrogate", self.score, "seconds"]].to_html(index=False, float_format="{:.3f}".format))
+        return (
+            f"<b>Subset search</b> · {len(self.trials)} trials, "
+            f"{self.trials.seconds.sum() / 60:.1f} minutes of training · "
+            f"best: {len(self.best)} columns by {self.best_trial.strategy}"
+            + ("" if self.complete else " · stopped by its budget")
+            + shown[["strategy", "size", "epochs", "surrogate", self.score, "seconds"]].to_html(
+                index=False, float_format="{:.3f}".format))
 
 # %% ../nbs/16_selection.ipynb #986352a2
 DEFAULTS = ("surrogate", "kinship", "clusters", "mrmr", "cmim", "lasso", "visibility", "random", "none")
@@ -429,7 +450,8 @@ def search_subsets(
     embedding = log.embedding() if embedding is None else embedding
     proposals = propose(train, embedding, strategies=dict.fromkeys(["all", *strategies]), tasks=tasks, seed=seed, **asked)
     log.rows[0]["surrogate"] = proposals.surrogate[proposals.strategy == "all"].iloc[0]
-    left, rungs = proposals[proposals.strategy != "all"].to_dict("records"), sorted({max(1, round(epochs / 9)), max(1, round(epochs / 3)), epochs})
+    left = proposals[proposals.strategy != "all"].to_dict("records")
+    rungs = sorted({max(1, round(epochs / 9)), max(1, round(epochs / 3)), epochs})
     left = first_few(left, log.affordable(epochs, rungs))
     for at, length in enumerate(rungs):
         left = log.run(left, length)
@@ -437,7 +459,8 @@ def search_subsets(
     settings = {"tasks": tasks, "epochs": epochs, "seed": seed, "options": options, "n_jobs": n_jobs, **asked}
     return SubsetSearch(train, val, pd.DataFrame(log.rows), proposals, log.score, settings, not log.stopped)
 
-def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None, minutes:float, epochs:int, n_jobs:int|None, out:Any) -> None:
+def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None,
+                  minutes:float, epochs:int, n_jobs:int|None, out:Any) -> None:
     "Refuse before anything is trained."
     if not epochs >= 1:
         raise CohortError(f"epochs is {epochs}; a full pretraining needs at least one")
@@ -471,10 +494,20 @@ class _Log:
         self.train, self.val, self.seed, self.options, self.n_jobs = train, val, seed, options, n_jobs
         self.folder, self.rows, self.stopped = None if out is None else Path(out), [], False
         plain = sorted(f"{k}={v}" for k, v in options.items() if k != "progress")
-        self.data = subset_key(train.columns, len(train), len(val), seed, *plain)
-        kept = read_lines(None if out is None else self.folder / "trials.jsonl")
-        self.known = {row["key"]: row for row in kept if row["data"] == self.data}
+        self.cohorts = subset_key([], fingerprint(train), fingerprint(val))
+        self.data = subset_key(train.columns, self.cohorts, seed, *plain)
+        self.known = {row["key"]: row for row in self._kept() if row["data"] == self.data}
         self.end, self.kept_embedding = time.monotonic() + 60 * minutes, None
+
+    def _kept(self) -> list[dict]:
+        "Finished trials of these cohorts. Refuses a folder of others, and passes over what does not say whose it is."
+        kept = read_told(None if self.folder is None else self.folder / "trials.jsonl")
+        if others := sum(row["cohorts"] != self.cohorts for row in kept):
+            raise CohortError(
+                f"out holds {others} trials of other people, tables, labels or images; give each search a folder of its"
+                " own, or remove trials.jsonl from this one"
+            )
+        return kept
 
     def key(self, row:Mapping, epochs:int) -> str:
         return subset_key(row["columns"], epochs, self.data)
@@ -492,7 +525,7 @@ class _Log:
         jobs = (joblib.delayed(_trial)(self.train, self.val, row, self.key(row, epochs), epochs, self.seed, keep_embedding, self.options)
                 for row in todo if self._time(row))
         for done in progress(self._parallel(jobs), f"{epochs} epochs", total=len(todo), show=self.options.get("progress", True)):
-            self._keep({**done, "data": self.data}, todo)
+            self._keep({**done, "data": self.data, "cohorts": self.cohorts}, todo)
         found = [{**row, **self.known[self.key(row, epochs)]} for row in rows if self.key(row, epochs) in self.known]
         self.rows += [row for row in found if row["key"] not in {r["key"] for r in self.rows}]
         return found
@@ -529,7 +562,8 @@ def _embedding(self:_Log) -> np.ndarray:
 def _trial(train, val, row, key, epochs, seed, embed, options) -> dict:
     "One pretraining in its own process."
     found = train_subset(train, val, row["columns"], epochs=epochs, seed=seed, embed=embed, **{**options, "progress": False})
-    return {"key": key, "strategy": row["strategy"], "size": row["size"], "columns": list(row["columns"]), "epochs": epochs, "seed": seed, **found}
+    return {"key": key, "strategy": row["strategy"], "size": row["size"], "columns": list(row["columns"]),
+            "epochs": epochs, "seed": seed, **found}
 
 _Log._time, _Log._parallel, _Log._embedding_file, _Log._keep, _Log.embedding = _time, _parallel, _embedding_file, _keep_trial, _embedding
 
@@ -561,44 +595,65 @@ def prove(
     cohorts:Mapping[Any, Any], # world -> (train, test), or a function without arguments that makes them
     *,
     seeds:Sequence[int]=(0,), # of pretraining
-    out:str|Path|None=None, # JSON lines of finished runs; a killed proof continues
+    out:str|Path|None=None, # JSON lines of finished runs, and embeddings beside them; a killed proof continues
     tasks:Sequence[str]|None=None, # that strategies may look at; None: all, all others are held out
     **options:Any, # of `pretrain`: epochs, encoder, width …
 ) -> pd.DataFrame: # one row a world, seed and arm: size, columns, scores, seconds
-    "Full pretraining of every arm and of all columns, in every world, with every seed."
-    arms = {"all": None, **arms}
-    plain = [str(tasks), *sorted(f"{k}={v}" for k, v in options.items() if k != "progress")]
-    known, work, rows = {row["key"]: row for row in read_lines(out)}, [(w, s) for w in cohorts for s in seeds], []
-    for world, seed in progress(work, "proof", show=options.get("progress", True)):
-        keys = {arm: subset_key([], arm, str(how), str(world), seed, *plain) if not callable(how) else subset_key([], arm, str(world), seed, *plain)
-                for arm, how in arms.items()}
-        missing = {arm: how for arm, how in arms.items() if keys[arm] not in known}
-        for arm, columns, found in _prove_one(missing, cohorts[world], seed, tasks, options) if missing else ():
-            known[keys[arm]] = {"key": keys[arm], "world": world, "seed": seed, "arm": arm, "size": len(columns), "columns": columns, **found}
-            if out is not None:
-                append_line(out, known[keys[arm]])
-        rows += [known[key] for key in keys.values()]
+    "Full pretraining of every arm and of all columns, in every world, with every seed. What `out` holds of the same people and columns is not run again."
+    arms, rows, shown, pair = {"all": None, **arms}, [], None, None
+    known = {row["key"]: row for row in read_told(out)}
+    plain = sorted(f"{k}={v}" for k, v in options.items() if k != "progress")
+    for world, seed in progress([(w, s) for w in cohorts for s in seeds], "proof", show=options.get("progress", True)):
+        if pair is None or world != shown:
+            shown, pair = world, cohorts[world]() if callable(cohorts[world]) else cohorts[world]
+            who = subset_key([], *map(fingerprint, pair))
+        for arm, columns, key, run in _prove_one(
+                arms, pair, subset_key([], who, seed, *plain), None if out is None else Path(out), known, seed, tasks,
+                options):
+            if key not in known:
+                known[key] = {
+                    "key": key, "cohorts": who, "world": world, "seed": seed, "arm": arm, "size": len(columns),
+                    "columns": columns, **run()
+                }
+                if out is not None:
+                    append_line(out, known[key])
+            rows.append({**known[key], "world": world, "arm": arm})
     return pd.DataFrame(rows)
 
 # %% ../nbs/16_selection.ipynb #a9144572
-def _prove_one(arms:Mapping, cohorts:Any, seed:int, tasks:Any, options:dict) -> Iterable[tuple]:
-    "One world and seed; all columns come first, because strategies look at that embedding."
-    train, test = cohorts() if callable(cohorts) else cohorts
-    options, embedding = {**options, "progress": False}, None
-    if any(how is None or isinstance(how, str) or callable(how) for how in arms.values()):
-        found = train_subset(train, test, train.columns, seed=seed, embed=True, **options)
-        embedding = found.pop("embedding")
-        yield "all", list(train.columns), found
-    for arm, how in arms.items():
-        if how is not None:
-            columns = _columns_of(how, train, embedding, seed, tasks)
-            yield arm, columns, train_subset(train, test, columns, seed=seed, **options)
+def _prove_one(arms:Mapping, pair:tuple, data:str, out:Path|None, known:Mapping, seed:int, tasks:Any, options:dict) -> Iterable[tuple]:
+    "One world and seed: arm, its columns, the name of its run, and how to run it. All columns come first, because strategies look at that embedding."
+    (train, test), options = pair, {**options, "progress": False}
+    file, made = None if out is None else out.with_name(f"{out.stem}-embedding-{data}.npy"), {}
 
-def _columns_of(how:Any, train:Cohort, embedding:np.ndarray|None, seed:int, tasks:Any) -> list[str]:
+    def everything() -> dict:
+        found = train_subset(train, test, train.columns, seed=seed, embed=True, **options)
+        made["embedding"] = found.pop("embedding")
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with write_atomic(file) as temporary, open(temporary, "wb") as stream:
+                np.save(stream, made["embedding"])
+        return found
+
+    for arm, how in arms.items():
+        if how is None:
+            yield arm, list(train.columns), subset_key(train.columns, "all", data), everything
+            continue
+        if (isinstance(how, str) or callable(how)) and "embedding" not in made:
+            if file is not None and file.exists():
+                made["embedding"] = np.load(file)
+            else:
+                everything()
+        columns = _columns_of(how, train, made.get("embedding"), seed, tasks)
+        yield arm, columns, subset_key(columns, arm, data), lambda: train_subset(train, test, columns, seed=seed, **options)
+
+def _columns_of(how:Any, train:Cohort, embedding:np.ndarray|None, seed:int, tasks:Any, k:int|None=None, groups:Any=None) -> list[str]:
     "The columns of an arm."
     if isinstance(how, str):
         labels = cohort_tasks(train, tasks)
-        chosen = ColumnSelector(how, subsamples=0, schema=train.schema, random_state=seed).fit(train.table, embedding, labels=labels if labels.shape[1] else None)
+        chosen = ColumnSelector(
+            how, k, groups=groups, subsamples=0, schema=train.schema, random_state=seed
+        ).fit(train.table, embedding, labels=labels if labels.shape[1] else None)
         return [str(c) for c in train.table.columns[chosen.support_]]
     return list(how(train, embedding, seed) if callable(how) else how)
 
@@ -651,18 +706,26 @@ def confirm(self:SubsetSearch,
 ) -> Proof: # .runs, .differences
     "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none. Raises `CohortError`."
     _check_fresh(self, cohorts)
-    size, groups = len(self.best), self.settings.get("groups")
+    size, groups, tasks = len(self.best), self.settings.get("groups"), self.settings["tasks"]
+    anew = lambda name, k: lambda train, embedding, seed: _columns_of(
+        name, train, embedding, seed, tasks, min(k, len(train.columns)) or None, groups)
     filters = self.proposals[~self.proposals.strategy.isin(["surrogate", "kinship", "random", "none", "all", "expert", "gates"])]
     tried = self.trials.merge(filters[["strategy", "size"]], on=["strategy", "size"])
+    tried = tried[tried.epochs == tried.epochs.max()]  # after a short training scores are lower, and luck is greater
     best_filter = (tried.loc[tried[self.score].idxmax()] if len(tried) else filters.iloc[0]) if len(filters) else None
-    arms = {"chosen": self.best_trial.strategy if again and self.best_trial.strategy in STRATEGIES else self.best,
-            "random": lambda train, _, seed: list(generator(seed, "rival").choice(list(train.columns), size, replace=False)), "none": []}
+    arms = {
+        "chosen": (anew(self.best_trial.strategy, size)
+                   if again and self.best_trial.strategy in STRATEGIES else self.best),
+        "random": lambda train, _, seed: list(
+            generator(seed, "rival", fingerprint(train)).choice(list(train.columns), size, replace=False)),
+        "none": []
+    }
     if best_filter is not None:
-        arms["best filter"] = best_filter.strategy if again else list(best_filter["columns"])
+        arms["best filter"] = anew(best_filter.strategy, int(best_filter["size"])) if again else list(best_filter["columns"])
     if groups is not None:
         arms["expert"] = [c for part in (groups.values() if isinstance(groups, Mapping) else [groups]) for c in part]
     options = {**self.settings["options"], "epochs": self.settings["epochs"]}
-    runs = prove(arms, cohorts, seeds=seeds, out=out, tasks=self.settings["tasks"], **options)
+    runs = prove(arms, cohorts, seeds=seeds, out=out, tasks=tasks, **options)
     return Proof(runs, compare_arms(runs, score=self.score), compare_arms(runs, score=self.score.replace("0.1", "1")))
 
 def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> None:
@@ -674,7 +737,9 @@ def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> None:
             continue
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(c, Cohort) for c in pair)):
             raise CohortError(f"cohorts[{world!r}] must be a pair of cohorts, (train, test), or a function that makes one")
-        for where, others in (("in its training part, too", pair[0]), ("among those who taught the search", search.train), ("among those who judged the search", search.val)):
+        for where, others in (("in its training part, too", pair[0]),
+                              ("among those who taught the search", search.train),
+                              ("among those who judged the search", search.val)):
             if again := in_both(pair[1], others):
                 raise CohortError(f"cohorts[{world!r}]: {again} test participants are {where}; a proof needs people that nobody has seen")
 
@@ -685,7 +750,8 @@ def in_both(
     "People of one id and of the same values: made cohorts use the same ids for others."
     ids = one.index.intersection(other.index)
     columns = [c for c in one.columns if c in other.columns]
-    return int((one.table.loc[ids, columns].astype(str) == other.table.loc[ids, columns].astype(str)).all(axis=1).sum()) if len(ids) and columns else 0
+    return int((one.table.loc[ids, columns].astype(str)
+                == other.table.loc[ids, columns].astype(str)).all(axis=1).sum()) if len(ids) and columns else 0
 
 SubsetSearch.confirm = confirm
 
@@ -727,7 +793,8 @@ def learn_gates(
     log = _GateLog(model, spread)
     lr = settings.pop("lr", 1e-3)
     rates = {**(lr if isinstance(lr, dict) else {"": lr}), "model.table.level": rate}
-    history = train(objective, source, objective, seed=seed, **{"lr": rates, **settings, "callbacks": [log, *settings.get("callbacks", ())]})
+    history = train(objective, source, objective, seed=seed,
+                    **{"lr": rates, **settings, "callbacks": [log, *settings.get("callbacks", ())]})
     model.history = history
     return Gates(model.eval(), pd.DataFrame(log.rows, columns=model.columns))
 
@@ -838,7 +905,8 @@ def fidelity_study(
 # %% ../nbs/16_selection.ipynb #21cbe5b1
 def _prepare(train:Cohort, recipe:Mapping, embedding:Callable|None, options:dict) -> tuple[pd.DataFrame, pd.DataFrame]:
     "The subsets of a world, every criterion's score, and the milliseconds that the surrogate took for one."
-    z = train_subset(train, train[:200], train.columns, embed=True, **{**options, "progress": False})["embedding"] if embedding is None else embedding()
+    z = (train_subset(train, train[:200], train.columns, embed=True, **{**options, "progress": False})["embedding"]
+         if embedding is None else embedding())
     m = align(train.table, z, labels=train.labels, schema=train.schema).moments()
     drawn, criteria = draw_subsets(m, **recipe), Criteria(m)
     cheap = pd.DataFrame([criteria(columns) for columns in drawn["columns"]])
@@ -856,8 +924,8 @@ def _truth_shares(train:Cohort, drawn:pd.DataFrame) -> dict:
     return {f"{name} share": [float((role[list(c)] == name).mean()) for c in drawn["columns"]] for name in ("useful", "nuisance")}
 
 # %% ../nbs/16_selection.ipynb #b87ebd3d
-CHEAP = ("surrogate, labels", "surrogate, label-free", "told of tasks", "kinship", "visibility, mean", "visibility, sum", "shared information",
-         "mrmr", "jmi", "cmim", "lasso", "redundancy", "size")
+CHEAP = ("surrogate, labels", "surrogate, label-free", "told of tasks", "kinship", "visibility, mean",
+         "visibility, sum", "shared information", "mrmr", "jmi", "cmim", "lasso", "redundancy", "size")
 
 def fidelity_table(
     rows:pd.DataFrame, # of `fidelity_study`
@@ -867,8 +935,11 @@ def fidelity_table(
     seed:int=0, # of the bootstrap
 ) -> pd.DataFrame: # index: criteria and "another seed" (the ceiling); value, low, high (Spearman), within_size, share_of_ceiling
     "Rank correlation of every criterion with real pretraining, world by world, averaged; intervals by resampling subsets."
-    tables = [part.groupby("subset").first().join(part.pivot_table(index="subset", columns="seed", values=score).add_prefix("real ")).reset_index()
-              for _, part in rows.groupby("world")]
+    tables = [
+        part.groupby("subset").first().join(
+            part.pivot_table(index="subset", columns="seed", values=score).add_prefix("real ")).reset_index()
+        for _, part in rows.groupby("world")
+    ]
     rng, names = generator(seed, "fidelity"), [c for c in CHEAP if c in rows]
     drawn = [_rank_correlations([t.iloc[rng.integers(len(t), size=len(t))] for t in tables], names) for _ in range(draws)]
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
@@ -925,7 +996,7 @@ def plot_fidelity(
     ceiling, rest = table.loc["another seed"], table.drop("another seed").sort_values("value")
     ax, place = new_ax(ax, figsize=(6.5, 0.9 + 0.27 * len(rest))), np.arange(len(rest))
     if np.isfinite(ceiling.value):
-        ax.axvspan(ceiling.low, ceiling.high, color=COLORS["context"], alpha=0.25, lw=0)
+        ax.axvspan(ceiling.low, ceiling.high, color=COLORS["context"], alpha=0.25, lw=0, label="its 95 % interval")
         ax.axvline(ceiling.value, color=COLORS["truth"], lw=1, label="another seed of real pretraining")
         ax.axvline(0.8 * ceiling.value, color=COLORS["truth"], lw=1, ls=":", label="0.8 of that")
     shade = [COLORS["joint" if name.startswith("surrogate") else "image"] for name in rest.index]

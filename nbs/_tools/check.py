@@ -1,20 +1,24 @@
 """Check the shape of the project: `python nbs/_tools/check.py`.
 
 A module imports only from notebooks that stand before its own in the sidebar, nothing is star-imported, a notebook stays
-below 300 kB, a title has a cell of its own, no stored output is a traceback that its cell did not ask for, and none names a temporary
-folder of the machine that ran it. With --readme it prints
-the README's Python lines instead, so that they can be run.
+below 300 kB, a title has a cell of its own, no stored output is a traceback that its cell did not ask for, none names a temporary
+folder of the machine that ran it, every picture has a text for those who cannot see it, and no line of code is so wide that
+the site cuts it off. With --readme it prints the README's Python lines instead, so that they can be run.
 """
 import argparse
 import ast
+import io
+import itertools
 import re
 import sys
+import tokenize
 from pathlib import Path
 
 import nbformat
 from nbdev.config import get_config
 
 LIMIT_KB = 300
+LIMIT_CHARACTERS = 140
 
 
 def exported(path):
@@ -59,6 +63,31 @@ def texts(out):
     return [out.get("text", ""), *(str(value) for kind, value in out.get("data", {}).items() if not kind.startswith("image/") or kind == "image/svg+xml")]
 
 
+def unseen(cell):
+    """What a code cell keeps from those who cannot see its pictures, and what to do about it."""
+    top = "\n".join(itertools.takewhile(lambda line: line.startswith("#|"), cell.source.splitlines()))
+    shown = [out.get("data", {}) for out in cell.get("outputs", [])]
+    if any(kind.startswith("image/") for data in shown for kind in data) and not re.search(r'^#\| fig-alt: "[^"\\]+"$', top, re.M):
+        yield 'shows a picture without words: add a line #| fig-alt: "what is drawn, and what it shows" to the top of the cell'
+    if any(not re.search(r"\salt=", tag) for data in shown for tag in re.findall(r"<img\b[^>]*>", data.get("text/html", ""))):
+        yield "shows HTML with a picture that has no alt: give its <img> one where it is written"
+
+
+def wide_lines(source):
+    """The lines of a code cell that are wider than the limit even without what their strings and comments say."""
+    if not any(len(line) > LIMIT_CHARACTERS for line in source.splitlines()):
+        return
+    quoted = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    said = {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in quoted:
+            for line in range(token.start[0], token.end[0] + 1):
+                said[line] = said.get(line, 0) + (len(token.string) if token.start[0] == token.end[0] else len(token.line))
+    for k, line in enumerate(source.splitlines(), 1):
+        if len(line) - said.get(k, 0) > LIMIT_CHARACTERS:
+            yield line
+
+
 def check_notebooks(folder):
     """Complaints about the size and the outputs of the notebooks."""
     for path in sorted(folder.glob("*.ipynb")):
@@ -73,6 +102,9 @@ def check_notebooks(folder):
                 yield f"{path.name}: cell {place} holds a traceback"
             if any("/tmp/" in text for out in cell.get("outputs", []) for text in texts(out)):
                 yield f"{path.name}: cell {place} shows a path in /tmp/"
+            yield from (f"{path.name}: cell {cell.id} {wrong}" for wrong in unseen(cell))
+            if cell.cell_type == "code":
+                yield from (f"{path.name}: cell {cell.id} has a line of {len(line)} characters" for line in wide_lines(cell.source))
 
 
 def readme_code(path):
