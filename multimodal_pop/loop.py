@@ -10,6 +10,7 @@ __all__ = ['OPTIMIZERS', 'Batch', 'read_rows', 'encode_on_disk', 'Source', 'read
            'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog', 'TensorBoardLog']
 
 # %% ../nbs/08_loop.ipynb #bfd2183c
+import atexit
 import hashlib
 import json
 import math
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
@@ -430,6 +432,11 @@ class _Objective(nn.Module):
         output = self.objective[0](batch, batch.rows, epoch)
         return output if isinstance(output, tuple) else (output, {})
 
+def _leave() -> None:
+    "Leave the group of processes: its threads must not outlive the interpreter."
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
 def _engine(device:str, devices:int, precision:str) -> Fabric:
     "Fabric for one process, for `devices` processes, or for those that torchrun started."
     chosen, nodes = pick_device(device), 1
@@ -441,6 +448,8 @@ def _engine(device:str, devices:int, precision:str) -> Fabric:
                     devices=devices if many or chosen.index is None else [chosen.index],
                     strategy=DDPStrategy(find_unused_parameters=True) if many else "auto")
     fabric.launch()
+    if many:
+        atexit.register(_leave)
     return fabric
 
 # %% ../nbs/08_loop.ipynb #96520842
