@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRIOR', 'STRATEGIES', 'REPEATS', 'COMBINE', 'WAYS', 'LINES', 'OTHERS', 'FLAWLESS', 'AS_IT_STANDS', 'Votes',
-           'read_votes', 'vote_evidence', 'Review', 'refresh', 'annotators', 'repool', 'be_careful', 'read_noise',
-           'fuse', 'settle', 'read_strategy', 'expected_gain', 'score_rows', 'majority', 'share_order', 'spread_out',
-           'read_budget', 'pick', 'ask_again', 'read_wishes', 'rank_for_review', 'Loop', 'simulate_review',
-           'shown_rows', 'average_curves', 'answers_needed', 'plot_budget', 'plot_groups_asked', 'remaining_errors',
-           'fit_evidence', 'EvidenceProbe']
+           'read_votes', 'vote_evidence', 'Review', 'refresh', 'annotators', 'repool', 'read_noise', 'fuse', 'settle',
+           'read_strategy', 'expected_gain', 'majority', 'share_order', 'spread_out', 'read_budget', 'pick',
+           'ask_again', 'rank_for_review', 'Loop', 'simulate_review', 'answers_needed', 'plot_budget',
+           'remaining_errors', 'fit_evidence', 'EvidenceProbe']
 
 # %% ../nbs/13_annotate.ipynb #b4ba3af5
 import heapq
@@ -203,7 +202,7 @@ def repool(
     return replace(review, probs=probs)
 
 # %% ../nbs/13_annotate.ipynb #f2d61bf2
-def be_careful(
+def _be_careful(
     matrices:np.ndarray, # bounds of P(given | true), (groups, k, k)
     separability:float, # AUC of the model for true labels, if noise were the largest possible
 ) -> np.ndarray: # the same where classes are apart; towards the smallest symmetric noise where they overlap, (groups, k, k)
@@ -227,7 +226,7 @@ def read_noise(
     groups, strength, mend = max(len(names), 1), np.inf, None
     if isinstance(noise, NoiseEstimate):
         stack = np.broadcast_to(_group_matrices(noise, codes, names, k)[1], (groups, k, k))
-        stack = stack if noise.identifiable else be_careful(stack, noise.separability)
+        stack = stack if noise.identifiable else _be_careful(stack, noise.separability)
         strength = max(10.0, noise.audited * noise.prior.min()) if noise.identifiable else 1.0
         parts = [noise.by_group[name] for name in names] if noise.by_group and names else [noise] * groups
         mend = np.array([e.rate_low > 0.01 if noise.identifiable else e.separability > 0.94 and _lead(e.matrix) > 0.3 for e in parts])
@@ -301,7 +300,7 @@ def expected_gain(
     after = sum((posterior * says[:, v]).max(1) for v in range(k))
     return np.maximum(after - posterior.max(1), 0)
 
-def score_rows(
+def _score_rows(
     strategy:str, # one of STRATEGIES
     labels:np.ndarray, # current labels, (n,)
     model:np.ndarray, # probabilities, (n, k)
@@ -458,7 +457,7 @@ def _reasons(rows:np.ndarray, strategy:str, review:Review, first:np.ndarray) -> 
     return texts
 
 # %% ../nbs/13_annotate.ipynb #62f0dbe0
-def read_wishes(
+def _read_wishes(
     n:int, # rows
     features:np.ndarray|None, # (n, d)
     costs:Sequence|None, # (n,)
@@ -500,9 +499,9 @@ def rank_for_review(
     same_rows(labels=labels, probs=probs, groups=groups, features=features, costs=costs, first=first)
     review = fuse(labels, probs, votes=votes, noise=noise, groups=groups, clean=clean, seed=seed)
     n, fused = len(review.given), strategy in ("fusion", "expected gain")
-    features, costs, early = read_wishes(n, features, costs, first)
+    features, costs, early = _read_wishes(n, features, costs, first)
     current, stage = (review.labels, np.ones(n, int)) if fused else majority(review.given, review.votes, review.probs.shape[1])
-    score = score_rows(strategy, current, _check(labels, probs)[1], review, seed)
+    score = _score_rows(strategy, current, _check(labels, probs)[1], review, seed)
     stage = np.where(early & ((review.doubt > 0.05) if fused else (stage < 2)), -1, stage)
     urgency = score if score.min() > 0 else rankdata(score) / n # what is divided by a cost is above 0
     answers = np.inf if budget is None else read_budget(budget, n)
@@ -557,7 +556,7 @@ class Loop:
         if self.strategy == "oracle":
             urgency = (labels != self.truth) + generator(self.seed, "order", len(review.votes.row)).random(len(labels)) / 2
         else:
-            urgency = score_rows(self.strategy, labels, model, review, self.seed)
+            urgency = _score_rows(self.strategy, labels, model, review, self.seed)
         if self.fused:
             return ask_again(pick(urgency, many, doubt=review.doubt, codes=review.codes), review.answers, self.seed)
         return pick(urgency, many, stage=None if self.strategy == "oracle" else stage)
@@ -618,7 +617,7 @@ def simulate_review(
     return table
 
 # %% ../nbs/13_annotate.ipynb #1d82b74e
-def shown_rows(
+def _shown_rows(
     review:Review, # with groups or without
 ) -> np.ndarray: # rows that numbers may be about: of all, then of each group (none if it is too small), (1 + groups, n) bool
     "Small groups are not shown, and their people are left out of all if subtraction would show them."
@@ -633,7 +632,7 @@ def shown_rows(
 def _tell(review:Review, labels:np.ndarray, truth:np.ndarray, combine:str) -> dict:
     "What has become of the labels, for all and for each group."
     right, wrong_before, doubt, row = labels == truth, review.given != truth, review.doubt, {}
-    inside_of, asked = shown_rows(review), lambda inside: int(review.answers[inside].sum())
+    inside_of, asked = _shown_rows(review), lambda inside: int(review.answers[inside].sum())
     for name, inside in zip(("", *(f"_{g}" for g in review.names)), inside_of):
         if not inside.any():
             row |= {f"{what}{name}": np.nan for what in ("label_accuracy", "mended", "spoiled", "remaining", "asked")}
@@ -650,7 +649,7 @@ def _tell(review:Review, labels:np.ndarray, truth:np.ndarray, combine:str) -> di
     return row
 
 # %% ../nbs/13_annotate.ipynb #d9707441
-def average_curves(
+def _average_curves(
     curves:Sequence[pd.DataFrame], # results of `simulate_review` with the same budgets, one a seed or world
     column:str="label_accuracy", # what to average
 ) -> pd.DataFrame: # budget, answers, mean, low, high
@@ -687,7 +686,7 @@ def plot_budget(
     "What answers buy, strategy by strategy; random in grey, the oracle in black."
     ax, rest = new_ax(ax, figsize=(6.5, 3.8)), iter(OTHERS * 3)
     for name, runs in curves.items():
-        mean = average_curves([runs] if isinstance(runs, pd.DataFrame) else list(runs), column)
+        mean = _average_curves([runs] if isinstance(runs, pd.DataFrame) else list(runs), column)
         colour = LINES.get(name) or next(rest)
         ax.plot(mean.budget, mean["mean"], marker="o", markersize=3, color=colour, label=name, linestyle="--" if name == "oracle" else "-")
         ax.fill_between(mean.budget, mean.low, mean.high, color=colour, alpha=0.15, linewidth=0)
@@ -695,7 +694,7 @@ def plot_budget(
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
-def plot_groups_asked(
+def _plot_groups_asked(
     curve:pd.DataFrame, # of one simulation with groups
     ax:Axes|None=None, # where to draw
 ) -> Axes: # one line a group
@@ -727,7 +726,7 @@ def remaining_errors(
     if review.prior is None:
         raise CohortError("these answers were not fused, so nothing says what remains; simulate with combine='fusion'")
     labels, n, rng = review.labels, len(review.given), generator(seed, "remaining")
-    inside = shown_rows(review).astype(float)
+    inside = _shown_rows(review).astype(float)
     wrong = lambda state: 1 - state.posterior[np.arange(n), labels]
     limits = lambda state, belief: np.quantile(
         [_chance(inside, wrong(_redraw(state, rng, belief)), rng) for _ in range(draws)], (0.025, 0.975), axis=0)

@@ -4,16 +4,14 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'LEAST_PEOPLE', 'Unit', 'image_space', 'held_still', 'images_of', 'read_images', 'fitting_batch', 'vectors',
-           'people_of', 'one_of', 'fitting', 'subject_of', 'count_people', 'by_person', 'Target', 'linear_score',
-           'shuffled', 'project_table', 'own_table', 'with_column', 'changed_table', 'contrast', 'probe_direction',
-           'probe_logit', 'column_numbers', 'apart', 'concept', 'latent', 'principal_axis', 'other_image', 'Scored',
-           'Question', 'as_target', 'ask', 'gradient', 'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam',
-           'guided_gradcam', 'occlusion', 'quietly', 'relative_gap', 'path_points', 'path_gradient',
-           'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes', 'choose_layer',
-           'find_layer', 'make_options', 'drawn_rows', 'mean_image', 'explain_images', 'smoothed', 'split_table',
-           'column_parts', 'hidden_path', 'column_path', 'table_weights', 'average_people', 'average_parts',
-           'column_explainer', 'explain_columns', 'Attribution', 'attribute', 'tinted', 'plot_maps', 'plot_columns',
-           'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction', 'plot_interaction']
+           'fitting', 'subject_of', 'count_people', 'by_person', 'Target', 'shuffled', 'project_table', 'own_table',
+           'with_column', 'changed_table', 'contrast', 'probe_direction', 'probe_logit', 'column_numbers', 'apart',
+           'concept', 'latent', 'principal_axis', 'other_image', 'Scored', 'Question', 'as_target', 'ask', 'gradient',
+           'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly',
+           'path_gradient', 'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'layer_sizes',
+           'choose_layer', 'mean_image', 'explain_images', 'smoothed', 'column_parts', 'column_path', 'average_parts',
+           'explain_columns', 'Attribution', 'attribute', 'plot_maps', 'plot_columns', 'Explorer', 'plot_signed',
+           'Interaction', 'grid_regions', 'agree', 'interaction', 'plot_interaction']
 
 # %% ../nbs/17_attribution.ipynb #9a81343b
 import contextlib
@@ -135,7 +133,7 @@ def vectors(
     return np.concatenate(found)
 
 # %% ../nbs/17_attribution.ipynb #b4dinput
-def people_of(
+def _people_of(
     cohort:Any, # should be a cohort
 ) -> Cohort: # the same
     "Refuse an array where tables or labels are needed."
@@ -145,7 +143,7 @@ def people_of(
         )
     return cohort
 
-def one_of(
+def _one_of(
     k:int, # which coordinate or output
     size:int, # how many there are
     what:str="output", # in words
@@ -207,7 +205,7 @@ class Target:
     tables:tuple[tuple[int, Callable|None], ...]=((1, None),) # sign, and cohort -> cohort whose table is asked about; None = as it is
     fit:Any=None # people it was learned from, who then also tell what is average; None = nobody
 
-def linear_score(
+def _linear_score(
     z:Tensor, # (b, d)
     weights:Tensor, # (b, d)
     constant:Tensor, # (b,)
@@ -229,7 +227,7 @@ def project_table(
     "Places of tables in the shared space. Raises `CohortError` for a model without a table and for an array instead of a cohort."
     if not isinstance(model, Model):
         raise CohortError(f"{type(model).__name__} knows no tables: give a pretrained Model, or another target")
-    cohort = people_of(cohort)
+    cohort = _people_of(cohort)
     return model.stream(model.table_source(cohort), lambda _, table: F.normalize(model.table_head(model.table(table)), dim=1), 256)
 
 def own_table() -> Target:
@@ -245,7 +243,7 @@ def with_column(
     value:Any, # a value, or n of them; None = missing
 ) -> Cohort: # without images, labels and reports
     "The same people with one column of the table changed."
-    if column not in people_of(cohort).columns:
+    if column not in _people_of(cohort).columns:
         raise CohortError(f"the table has no column {column!r}")
     kind = cohort.schema[column].kind
     value = (np.nan if kind in ("continuous", "ordinal", "binary") else None) if value is None else value
@@ -311,7 +309,7 @@ def column_numbers(
     level:Any=None, # of a categorical column
 ) -> tuple[np.ndarray, str]: # (n,) float, NaN = missing; "binary" or "continuous"
     "A column in numbers: levels as 0 and 1, ordinal and continuous ones in SD."
-    table = cohort.table if column in people_of(cohort).columns else cohort.labels
+    table = cohort.table if column in _people_of(cohort).columns else cohort.labels
     if table is None or column not in table:
         raise CohortError(f"neither the table nor the labels have a column {column!r}")
     values = table[column].astype(object) if table[column].dtype == "category" else table[column]
@@ -364,7 +362,7 @@ def latent(
     "One coordinate of a space."
     def weigh(model, cohort, shuffle):
         d = vectors(image_space(model, space), images_of(cohort)[:1]).shape[1]
-        return shuffled(np.eye(d, dtype=np.float32)[one_of(k, d, "dimension")], shuffle), 0.0
+        return shuffled(np.eye(d, dtype=np.float32)[_one_of(k, d, "dimension")], shuffle), 0.0
     return Target(f"dimension {k}", space, weigh)
 
 def principal_axis(
@@ -377,7 +375,7 @@ def principal_axis(
     def weigh(model, cohort, shuffle):
         z = vectors(image_space(model, space), cohort if fit is None else fit)
         axes = np.linalg.svd(z - z.mean(0), full_matrices=False)[2]
-        axis = axes[one_of(k, len(axes), "axis")]
+        axis = axes[_one_of(k, len(axes), "axis")]
         axis = axis * np.sign(axis[np.abs(axis).argmax()])
         return shuffled(axis, shuffle), -float(axis @ z.mean(0))
     return Target(f"principal axis {k + 1}", space, weigh, fit=fit)
@@ -448,7 +446,7 @@ def ask(
     plain, images = image_space(model), images_of(cohort)
     same_size(model, images)
     if isinstance(target, (int, np.integer)):
-        one_of(target, vectors(plain, images[:1]).shape[1])
+        _one_of(target, vectors(plain, images[:1]).shape[1])
     resolved = as_target(target, model)
     if not isinstance(resolved, Target):
         if not callable(resolved):
@@ -463,7 +461,7 @@ def ask(
     weights, constant = resolved.weigh(model, cohort, shuffle)
     weights = torch.from_numpy(np.broadcast_to(np.asarray(weights, np.float32), (len(images), np.shape(weights)[-1])).copy())
     network = image_space(model, resolved.space)
-    return Question(resolved.name, Scored(network, linear_score), images, (weights, torch.full((len(images),), float(constant))))
+    return Question(resolved.name, Scored(network, _linear_score), images, (weights, torch.full((len(images),), float(constant))))
 
 # %% ../nbs/17_attribution.ipynb #ad4bd170
 def gradient(
@@ -515,7 +513,7 @@ def quietly(explain:Callable, *args:Any, **options:Any) -> Tensor:
         return explain(args[0].detach().requires_grad_(), *args[1:], **options).detach()
 
 # %% ../nbs/17_attribution.ipynb #7dcf0966
-def relative_gap(
+def _relative_gap(
     total:Tensor, # sum of each map, (b,)
     wanted:Tensor, # what it should be, (b,)
     size:Tensor, # sum of absolute values of each map, (b,)
@@ -523,7 +521,7 @@ def relative_gap(
     "Distance of both relative to the wanted one, or to a hundredth of the relevance in the map if that is more."
     return (total - wanted).abs() / torch.maximum(wanted.abs(), size / 100).clamp_min(1e-12)
 
-def path_points(
+def _path_points(
     steps:int, # points on the path
 ) -> tuple[Tensor, Tensor]: # (steps,) places from 0 to 1, and their shares
     "Gauss–Legendre quadrature, of multiples of 32 in pieces of 32: a network of ReLUs has kinks, and one high degree gains nothing there."
@@ -542,11 +540,11 @@ def path_gradient(
     batch_size:int=32, # images at a time
 ) -> Tensor: # (b, c, h, w)
     "Mean gradient on the straight path from the baseline."
-    places, shares = (v.to(start.device) for v in path_points(steps))
+    places, shares = (v.to(start.device) for v in _path_points(steps))
     mean, spot = torch.zeros_like(start), torch.arange(len(start) * steps, device=start.device)
     for flat in spot.split(batch_size):
         i, s = flat // steps, flat % steps
-        points = torch.addcmul(start[i], places[s, None, None, None], step[i])
+        points = start[i] + places[s, None, None, None] * step[i]  # two roundings, as Captum's: one less can cross a kink of a ReLU
         found = gradient(scored, points, tuple(e[i] for e in extra))[0]
         mean.index_add_(0, i, found * shares[s, None, None, None])
     return mean
@@ -561,7 +559,7 @@ def integrated_gradients(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tupl
     while len(todo := (error > o.tolerance).nonzero()[:, 0]):
         step = x[todo] - start[todo]
         found = step * path_gradient(scored, start[todo], step, tuple(e[todo] for e in extra), steps=steps, batch_size=o.batch_size)
-        gap = relative_gap(found.sum((1, 2, 3)), wanted[todo], found.sum(1).abs().sum((1, 2)))
+        gap = _relative_gap(found.sum((1, 2, 3)), wanted[todo], found.sum(1).abs().sum((1, 2)))
         better = gap < error[todo]
         maps[todo[better]], error[todo[better]], steps = found[better], gap[better], 2 * steps
         if steps > o.most:
@@ -579,7 +577,7 @@ def gradient_shap(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tenso
         total += (x - start) * gradient(scored, start + at * (x - start), extra)[0] / o.samples
         with torch.no_grad():
             wanted += (scored(x, *extra) - scored(start, *extra)) / o.samples
-    return total, relative_gap(total.sum((1, 2, 3)), wanted, total.sum(1).abs().sum((1, 2)))
+    return total, _relative_gap(total.sum((1, 2, 3)), wanted, total.sum(1).abs().sum((1, 2)))
 
 # %% ../nbs/17_attribution.ipynb #f7f25abf
 @dataclass
@@ -669,7 +667,7 @@ def choose_layer(
     return fine[-1] if fine else max(sizes, key=sizes.get)
 
 # %% ../nbs/17_attribution.ipynb #3bcf7467
-def find_layer(
+def _find_layer(
     names:Sequence[str], # of all modules of a `Scored` network
     wanted:str, # name of one, or the end of its name
 ) -> str: # one of `names`
@@ -685,7 +683,7 @@ def find_layer(
         )
     return found[0]
 
-def make_options(
+def _make_options(
     question:Question, # a target put to a model
     method:str, # name of a method
     seed:int, # of everything random
@@ -704,7 +702,7 @@ def make_options(
     if "gradcam" in method and o.layer is None:
         o.layer = choose_layer(question)
     elif isinstance(o.layer, str):
-        o.layer = find_layer(names, o.layer)
+        o.layer = _find_layer(names, o.layer)
     if "guided" in method and not any(isinstance(m, nn.ReLU) for m in question.scored.modules()):
         warnings.warn(
             "this network has no nn.ReLU module that could be guided (a function or another activation can't): its"
@@ -719,12 +717,12 @@ def make_options(
                 " those of other people: give at least two"
             )
         if method == "gradient_shap":
-            o.donors = read_images(question.images, drawn_rows(n, seed))
+            o.donors = read_images(question.images, _drawn_rows(n, seed))
         else:
             o.mean = mean_image(question.images, seed)
     return o
 
-def drawn_rows(
+def _drawn_rows(
     n:int, # images
     seed:int, # of the draw
 ) -> np.ndarray: # 256 row numbers at most, in order
@@ -736,7 +734,7 @@ def mean_image(
     seed:int=0, # of the draw
 ) -> Tensor: # (c, h, w)
     "The mean of images drawn at random: the first ones of a sorted cohort are not like the others."
-    rows = drawn_rows(len(images), seed)
+    rows = _drawn_rows(len(images), seed)
     return sum(read_images(images, rows[part]).sum(0) for part in row_chunks(len(rows), fitting_batch(images))) / len(rows)
 
 # %% ../nbs/17_attribution.ipynb #ee641668
@@ -752,7 +750,7 @@ def explain_images(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # maps (n, h, w), error (n,), score (n,)
     "Maps of one method, a batch at a time; channels are added up."
     with held_still(question.scored):
-        o, rows = make_options(question, method, seed, given), np.arange(len(question.images)) if rows is None else np.asarray(rows)
+        o, rows = _make_options(question, method, seed, given), np.arange(len(question.images)) if rows is None else np.asarray(rows)
         n = len(rows)
         maps = np.empty((n, *question.images.shape[2:]), np.float32)
         error, score = np.full(n, np.nan), np.empty(n, np.float32)
@@ -780,7 +778,7 @@ def smoothed(method:Callable, scored:nn.Module, x:Tensor, extra:tuple, o:Options
     return sum(maps) / copies, None if errors[0] is None else sum(errors) / copies
 
 # %% ../nbs/17_attribution.ipynb #cd29113c
-def split_table(
+def _split_table(
     table:nn.Module, # table encoder
 ) -> tuple[Callable, Callable]|None: # table (b, p) -> hidden, hidden -> (b, dim); None for encoders unknown to us
     "Cut a table encoder behind the embedding of its columns."
@@ -800,7 +798,7 @@ def column_parts(
     gates = torch.eye(codes.shape[1], device=codes.device)
     return torch.stack([table.embed(codes, gate) - table.embed.bias for gate in gates], 1)
 
-def hidden_path(
+def _hidden_path(
     score:Callable, # (k · b, …) -> (k · b,)
     start:Tensor, # (b, …)
     end:Tensor, # (b, …)
@@ -810,7 +808,7 @@ def hidden_path(
 ) -> Tensor: # (b, …)
     "Mean gradient of a score between two points."
     mean = torch.zeros_like(start)
-    places, shares = (v.to(start.device).view(-1, *[1] * start.ndim) for v in path_points(steps))
+    places, shares = (v.to(start.device).view(-1, *[1] * start.ndim) for v in _path_points(steps))
     for part in torch.arange(steps).split(max(1, most // len(start))):
         points = (start + places[part] * (end - start)).flatten(0, 1).requires_grad_()
         found = torch.autograd.grad(score(points).sum(), points)[0].view(len(part), *start.shape)
@@ -827,7 +825,7 @@ def column_path(
     tolerance:float=0.01, # relative error above which the points on the path are quadrupled, from 32 to 2,048; of a difference, to 32,768
 ) -> tuple[Tensor, Tensor]: # (b, p) attributions; relative error (b,)
     "Integrated gradients from the average participant to this one, in the embedded table: one number a column."
-    embed, rest = split_table(model.table)
+    embed, rest = _split_table(model.table)
     score = lambda hidden, place: (F.normalize(model.table_head(rest(hidden)), dim=1) * place.repeat(len(hidden) // len(place), 1)).sum(1)
     with torch.no_grad():
         ends = [(sign, column_parts(model.table, codes) - centre, embed(codes)) for sign, codes in tables]
@@ -838,16 +836,16 @@ def column_path(
         if not len(todo := (error > tolerance).nonzero()[:, 0]):  # whoever is done does not wait for the others
             break
         place = weights[todo]
-        means = [hidden_path(lambda hidden: score(hidden, place), start[todo], end[todo], steps) for _, _, start, end in ways]
+        means = [_hidden_path(lambda hidden: score(hidden, place), start[todo], end[todo], steps) for _, _, start, end in ways]
         more = sum(sign * (parts[todo] * (mean[:, None] if mean.ndim == 2 else mean[:, 1:])).sum(-1)
                    for (sign, parts, _, _), mean in zip(ways, means))
-        gap = relative_gap(more.sum(1), wanted[todo], more.abs().sum(1))
+        gap = _relative_gap(more.sum(1), wanted[todo], more.abs().sum(1))
         better = gap < error[todo]
         found[todo[better]], error[todo[better]] = more[better], gap[better]
     return found, error
 
 # %% ../nbs/17_attribution.ipynb #c77454db
-def table_weights(
+def _table_weights(
     model:Model, # with a table encoder
     cohort:Cohort, # n participants
     target:Target, # what is asked
@@ -870,7 +868,7 @@ def table_weights(
 
 LEAST_PEOPLE = 8 # fewer have no average worth being compared with
 
-def average_people(
+def _average_people(
     model:Model, # with a table encoder
     cohort:Cohort, # who is explained
     reference:Cohort|None=None, # people that the caller names
@@ -878,7 +876,7 @@ def average_people(
 ) -> Cohort|None: # None: they are too few
     "Whose average the columns are compared with: people named for it, those from whom the question was learned, or those who are explained."
     if reference is not None:
-        return people_of(reference)
+        return _people_of(reference)
     for people in (fit, cohort):
         if isinstance(people, Cohort) and set(model.columns) <= set(people.columns) and count_people(people) >= LEAST_PEOPLE:
             return people
@@ -896,20 +894,20 @@ def average_parts(
         parts = [column_parts(model.table, source.fetch(rows[part])[1].to(model.device)).sum(0) for part in row_chunks(len(rows), 64)]
     return sum(parts) / len(rows)
 
-def column_explainer(
+def _column_explainer(
     model:Any, # anything; columns are explained for a `Model` with a table
     cohort:Any, # n participants
     target:Any, # see `as_target`
     question:Question, # the same, put to the images
     *,
-    reference:Cohort|None=None, # people whose average the columns are compared with; None = see `average_people`
+    reference:Cohort|None=None, # people whose average the columns are compared with; None = those the question was learned from, or else `cohort`
 ) -> Callable: # row numbers (b,) -> columns (b, p), error (b,); no columns where the target has no table side, NaN where nobody tells what is average
     "What everybody has in common is computed once; then the columns of anyone can be asked for."
     target = as_target(target, model)
     if (not (isinstance(model, Model) and isinstance(target, Target) and isinstance(cohort, Cohort))
-            or model.table is None or split_table(model.table) is None):
+            or model.table is None or _split_table(model.table) is None):
         return lambda rows: (pd.DataFrame(index=range(len(rows))), np.full(len(rows), np.nan))
-    if (people := average_people(model, cohort, reference, target.fit)) is None:
+    if (people := _average_people(model, cohort, reference, target.fit)) is None:
         warnings.warn(
             f"fewer than {LEAST_PEOPLE} people can't be compared with their own average, so columns are not explained"
             " (NaN): give reference=, a cohort with the model's columns",
@@ -918,7 +916,7 @@ def column_explainer(
         )
         names = [*model.columns, *["label"] * bool(model.config["label_as_feature"])]
         return lambda rows: (pd.DataFrame(np.nan, range(len(rows)), names), np.full(len(rows), np.nan))
-    weights, shown = table_weights(model, cohort, target, question, people)
+    weights, shown = _table_weights(model, cohort, target, question, people)
     sides = [(sign, model.table_source(change(cohort) if change else cohort)) for sign, change in target.tables]
     with held_still(model):
         centre = average_parts(model, model.table_source(people))
@@ -937,11 +935,11 @@ def explain_columns(
     target:Any, # see `as_target`
     question:Question, # the same, put to the images
     *,
-    reference:Cohort|None=None, # people whose average the columns are compared with; None = see `average_people`
+    reference:Cohort|None=None, # people whose average the columns are compared with; None = those the question was learned from, or else `cohort`
     batch_size:int=64, # participants at a time
 ) -> tuple[pd.DataFrame, np.ndarray]: # (n, p), error (n,); no columns where the target has no table side, NaN where nobody tells what is average
     "How much each column of the table moves the same score, compared with the average participant."
-    explain, n = column_explainer(model, cohort, target, question, reference=reference), len(question.images)
+    explain, n = _column_explainer(model, cohort, target, question, reference=reference), len(question.images)
     columns, error = zip(*(explain(np.arange(part.start, part.stop)) for part in row_chunks(n, batch_size)))
     whole = pd.concat(columns, ignore_index=True)
     whole.attrs = dict(columns[0].attrs)
@@ -1011,7 +1009,7 @@ def attribute(
     return Attribution(maps, columns, error, column_error, score, method, question.name, subject_of(cohort))
 
 # %% ../nbs/17_attribution.ipynb #2d2670ad
-def tinted(
+def _tinted(
     images:np.ndarray, # (n, c, h, w)
     maps:np.ndarray, # (n, h, w), scaled to −1 to 1
 ) -> np.ndarray: # (n, h, w, 3) 0 to 1
@@ -1034,8 +1032,8 @@ def plot_maps(
     many = {"": attributions} if isinstance(attributions, Attribution) else dict(attributions)
     rows, h, w = [r for r in rows if r < len(images)], *np.shape(images)[2:]
     ax = new_ax(ax, figsize=(1.3 * len(many) + 1.9, 1.3 * len(rows) + 0.7))
-    shown = [tinted(np.asarray(images[rows]), a.maps[rows] / max(np.percentile(np.abs(a.maps[rows]), 99), 1e-30)) for a in many.values()]
-    plain = tinted(np.asarray(images[rows]), np.zeros((len(rows), h, w)))
+    shown = [_tinted(np.asarray(images[rows]), a.maps[rows] / max(np.percentile(np.abs(a.maps[rows]), 99), 1e-30)) for a in many.values()]
+    plain = _tinted(np.asarray(images[rows]), np.zeros((len(rows), h, w)))
     ax.imshow(np.concatenate([np.concatenate(list(part), 0) for part in (plain, *shown)], 1), interpolation="nearest")
     if masks is not None:
         ax.contour(
@@ -1098,7 +1096,7 @@ class Explorer:
     def ask(self, model:str, target:str) -> tuple[Question, Callable]: # and what explains columns
         if (key := (model, target)) not in self.asked:
             question = ask(self.models[model], self.cohort, self.targets[target])
-            self.asked[key] = question, column_explainer(
+            self.asked[key] = question, _column_explainer(
                 self.models[model], self.cohort, self.targets[target], question, reference=self.reference)
         return self.asked[key]
 
@@ -1231,14 +1229,14 @@ def interaction(
     "Mixed second derivative of the similarity by pixels and columns, times how far both are from the ordinary."
     images, network = images_of(cohort), image_space(model, "shared")
     regions = grid_regions((len(images), *images.shape[2:])) if regions is None else regions
-    if (cut := split_table(model.table)) is None:
+    if (cut := _split_table(model.table)) is None:
         raise CohortError("the interaction needs a TableEncoder or a TableTransformer")
-    if (people := average_people(model, people_of(cohort), reference)) is None:
+    if (people := _average_people(model, _people_of(cohort), reference)) is None:
         raise CohortError(
             f"fewer than {LEAST_PEOPLE} people can't be compared with their own average: give reference=, a cohort with the model's columns"
         )
     fitting(regions, images)
-    source, found = model.table_source(people_of(cohort)), []
+    source, found = model.table_source(_people_of(cohort)), []
     with held_still(model):
         codes = source.fetch(np.arange(len(images)))[1].to(model.device)
         with torch.no_grad():

@@ -4,15 +4,13 @@
 
 # %% auto #0
 __all__ = ['AHEAD', 'SCREEN', 'LOOK', 'SHEET', 'SHEET_LOOK', 'SHEET_SCRIPT', 'SHEET_ROWS', 'Annotator', 'submit',
-           'handle_message', 'carry_out', 'send_item', 'widget_class', 'make_widget', 'sheet_html', 'spare_answers',
-           'export_worklist', 'read_worklist', 'separator', 'read_table', 'lines_of', 'label_reader', 'check_columns',
-           'import_answers', 'import_store', 'drop_repeats', 'merge_answers', 'votes_table', 'plot_pace',
-           'spare_inputs', 'read_numbers', 'given_labels', 'place_votes', 'class_names', 'in_words', 'export_review',
-           'import_review', 'simulate_file', 'add_context', 'add_entry', 'AnswerStore', 'bind_store', 'card',
-           'check_entry', 'check_worklist', 'Option', 'CODE', 'different', 'evidence_texts', 'fingerprint', 'frame',
-           'hash_rows', 'is_colour', 'KINDS', 'lay_out', 'MARK', 'now', 'open_base', 'overlay_png', 'patiently',
-           'Pictures', 'read_choices', 'read_log', 'read_pictures', 'read_votes', 'SCHEMA', 'tidy_row', 'tint',
-           'to_bytes', 'to_plain', 'to_png', 'transaction', 'Turn', 'undo_last', 'VERSION', 'whose_turn']
+           'export_worklist', 'read_worklist', 'separator', 'read_table', 'import_answers', 'merge_answers',
+           'votes_table', 'plot_pace', 'spare_inputs', 'place_votes', 'in_words', 'export_review', 'import_review',
+           'simulate_file', 'add_context', 'add_entry', 'AnswerStore', 'bind_store', 'card', 'check_entry',
+           'check_worklist', 'Option', 'CODE', 'different', 'evidence_texts', 'fingerprint', 'frame', 'hash_rows',
+           'is_colour', 'KINDS', 'lay_out', 'MARK', 'now', 'open_base', 'overlay_png', 'patiently', 'Pictures',
+           'read_choices', 'read_log', 'read_pictures', 'read_votes', 'SCHEMA', 'tidy_row', 'tint', 'to_bytes',
+           'to_plain', 'to_png', 'transaction', 'Turn', 'undo_last', 'VERSION', 'whose_turn']
 
 # %% ../nbs/13_desk.ipynb #3755cc51
 import base64
@@ -109,11 +107,11 @@ class Annotator:
 
     def handle(self, message:Mapping) -> list[tuple[dict, list[bytes]]]: # messages with their binary parts
         "Answer a message of the screen."
-        return handle_message(self, message)
+        return _handle_message(self, message)
 
     def widget(self) -> Any: # an anywidget
         "The screen in JupyterLab (needs the package anywidget)."
-        return make_widget(self)
+        return _make_widget(self)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -139,25 +137,25 @@ def submit(
 # %% ../nbs/13_desk.ipynb #5f5574bf
 AHEAD = 4 # items that the screen has before it needs them
 
-def handle_message(
+def _handle_message(
     desk:Annotator, # of one annotator
     message:Mapping, # do ("hello", "answer", "skip", "undo"), number, position, choice, seconds, have
 ) -> list[tuple[dict, list[bytes]]]: # items, then the state
     "Do what the screen says and tell it how things stand; mistakes go back as the state's `error`."
     error = None
     try:
-        carry_out(desk, message)
+        _carry_out(desk, message)
     except Exception as problem: # the screen must hear of every answer that is not on disk
         error = f"Not saved: {problem}"
     turn = desk.turn()
     upcoming = [desk.position[row] for row in turn.pending[:AHEAD]]
-    items = [send_item(desk, p) for p in upcoming if p not in set(message.get("have", ()))]
+    items = [_send_item(desk, p) for p in upcoming if p not in set(message.get("have", ()))]
     state = {"kind": "state", "number": message.get("number", 0), "upcoming": upcoming, "error": error,
              "left": len(turn.pending), "total": len(desk.rows), "skipped": turn.skipped}
     return [*items, (state, [])]
 
 # %% ../nbs/13_desk.ipynb #0751600c
-def carry_out(
+def _carry_out(
     desk:Annotator, # of one annotator
     message:Mapping, # as above
 ) -> None:
@@ -174,7 +172,7 @@ def carry_out(
     elif do != "hello":
         raise CohortError(f"the screen sent {do!r}, which this desk does not know")
 
-def send_item(
+def _send_item(
     desk:Annotator, # of one annotator
     position:int, # in the worklist
 ) -> tuple[dict, list[bytes]]: # what to show, and its pictures
@@ -318,7 +316,7 @@ LOOK = """
 """
 
 @cache
-def widget_class() -> type: # a subclass of AnyWidget
+def _widget_class() -> type: # a subclass of AnyWidget
     "The screen's class; made when first needed, so that this module works without anywidget."
     try:
         import anywidget
@@ -328,11 +326,11 @@ def widget_class() -> type: # a subclass of AnyWidget
     import traitlets
     return type("DeskWidget", (anywidget.AnyWidget,), {"_esm": SCREEN, "_css": LOOK, "setup": traitlets.Dict().tag(sync=True)})
 
-def make_widget(
+def _make_widget(
     desk:Annotator, # whose screen
 ) -> Any: # an anywidget
     "A screen that sends to and hears from the desk."
-    screen = widget_class()(setup={"question": desk.question, "choices": [asdict(c) for c in desk.choices]})
+    screen = _widget_class()(setup={"question": desk.question, "choices": [asdict(c) for c in desk.choices]})
     def hear(widget, message, buffers):
         for reply, files in desk.handle(message):
             widget.send(reply, files)
@@ -453,7 +451,7 @@ paint();
 """
 
 # %% ../nbs/13_desk.ipynb #d212f27b
-def sheet_html(
+def _sheet_html(
     worklist:pd.DataFrame, # checked, with context
     pictures:Pictures, # by row
     choices:Sequence[Option], # what may be answered
@@ -477,7 +475,7 @@ def sheet_html(
         style=SHEET_LOOK, script=script, script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
 
 # %% ../nbs/13_desk.ipynb #a02f94dd
-def spare_answers(
+def _spare_answers(
     folder:Path, # that is to be written to
     about:Mapping, # worklist, question and choices, as worklist.json will hold them
     worklist:pd.DataFrame, # that will be written
@@ -523,14 +521,14 @@ def export_worklist(
     mark = fingerprint(full)
     about = {"worklist": mark, "question": question, "choices": [asdict(c) for c in made]}
     if not overwrite:
-        spare_answers(folder, about, full)
+        _spare_answers(folder, about, full)
     table = full[[c for c in ("row", "id", "code", "score", "reason", "label")
                   if c in full]].map(harmless).assign(answer="", annotator="", worklist=mark)
     parts = [full.iloc[first:first + SHEET_ROWS] for first in range(0, len(full), SHEET_ROWS)]
     sheets = ["sheet.html", *(f"sheet-{number}.html" for number in range(2, len(parts) + 1))]
     with ExitStack() as written:  # all of them or none
         for number, (name, part) in enumerate(zip(sheets, parts), 1):
-            page = sheet_html(part, pictures, made, question or "What do you see?", mark, blind, sheets=sheets, number=number)
+            page = _sheet_html(part, pictures, made, question or "What do you see?", mark, blind, sheets=sheets, number=number)
             written.enter_context(write_atomic(folder / name)).write_text(page, encoding="utf-8")
         written.enter_context(write_atomic(folder / "worklist.csv")).write_text(table.to_csv(index=False), encoding="utf-8")
     for stale in set(folder.glob("sheet-*.html")) - {folder / name for name in sheets}:  # of a longer list that was here before
@@ -577,7 +575,7 @@ def read_table(
     ]
     return pd.DataFrame(rows, columns=[*names, "line"])
 
-def lines_of(
+def _lines_of(
     table:pd.DataFrame, # of `read_table`
     bad:Sequence[bool], # which of its rows
     show:int=5, # how many to name
@@ -588,14 +586,14 @@ def lines_of(
     return f"line{'s' if len(found) > 1 else ''} {', '.join(map(str, found[:show]))}{more}"
 
 # %% ../nbs/13_desk.ipynb #2b3af10a
-def label_reader(
+def _label_reader(
     choices:Sequence[Option], # what may be answered
 ) -> Callable: # text -> label, or None
     "Read a label, a name in any case, or a label with a decimal point."
     known = {c.name.lower(): c.label for c in choices} | {str(c.label).lower(): c.label for c in choices}
     return lambda text: known.get(text.lower(), known.get(text.lower().removesuffix(".0")))
 
-def check_columns(
+def _check_columns(
     table:pd.DataFrame, # of `read_table`
     name:str, # of the file
     annotator:str|None, # who answered, if the file doesn't say
@@ -611,11 +609,11 @@ def check_columns(
     given = table[table["label"] != ""]
     if "worklist" in given and (other := ~given["worklist"].fillna("").isin([mark, ""])).any():
         raise CohortError(
-            f"{name}, {lines_of(given, other)}: answers to another worklist; import them with the worklist they were made for"
+            f"{name}, {_lines_of(given, other)}: answers to another worklist; import them with the worklist they were made for"
         )
     who = given.get("annotator", pd.Series("", index=given.index)).replace("", annotator or "").map(as_given)
     if (who == "").any():
-        raise CohortError(f"{name}, {lines_of(given, who == '')}: who answered? Fill in the column annotator, or give annotator=")
+        raise CohortError(f"{name}, {_lines_of(given, who == '')}: who answered? Fill in the column annotator, or give annotator=")
     return given.assign(annotator=who)
 
 # %% ../nbs/13_desk.ipynb #c5e44cc2
@@ -633,25 +631,25 @@ def import_answers(
     worklist = check_worklist(worklist)
     choices = read_choices(choices or worklist.attrs.get("choices") or ("absent", "present"))
     if isinstance(path, AnswerStore) or Path(path).suffix in (".db", ".sqlite"):
-        return import_store(path, worklist, choices)
+        return _import_store(path, worklist, choices)
     path = Path(path)
-    table = check_columns(read_table(path), path.name, annotator, fingerprint(worklist))
+    table = _check_columns(read_table(path), path.name, annotator, fingerprint(worklist))
     codes = worklist["code"] if "code" in worklist else hash_rows(worklist["row"], salt) if salt else worklist["row"]
     back = dict(zip(worklist["row"], worklist["row"])) | dict(zip(codes, worklist["row"]))
-    rows, read = table["row"].map(lambda text: back.get(tidy_row(text))), label_reader(choices)
+    rows, read = table["row"].map(lambda text: back.get(tidy_row(text))), _label_reader(choices)
     labels = table["label"].map(lambda text: read(as_given(text))).astype(object)
     if rows.isna().any():
-        raise CohortError(f"{path.name}, {lines_of(table, rows.isna())}: rows that are not on this worklist" +
+        raise CohortError(f"{path.name}, {_lines_of(table, rows.isna())}: rows that are not on this worklist" +
                           (" (were they exported with a salt?)" if codes is worklist["row"] else ""))
     if (bad := labels.isna()).any():
         raise CohortError(
-            f"{path.name}, {lines_of(table, bad)}: {table['label'][bad].iloc[0][:20]!r} is not among the choices:"
+            f"{path.name}, {_lines_of(table, bad)}: {table['label'][bad].iloc[0][:20]!r} is not among the choices:"
             f" {', '.join(f'{c.label} ({c.name})' for c in choices)}"
         )
-    return drop_repeats(table.assign(row=rows, label=labels, file=path.name))
+    return _drop_repeats(table.assign(row=rows, label=labels, file=path.name))
 
 # %% ../nbs/13_desk.ipynb #64fa0d16
-def import_store(
+def _import_store(
     store:AnswerStore|str|Path, # or its file
     worklist:pd.DataFrame, # checked
     choices:Sequence[Option], # what could be answered
@@ -670,7 +668,7 @@ def import_store(
     return votes
 
 # %% ../nbs/13_desk.ipynb #c00b6c73
-def drop_repeats(
+def _drop_repeats(
     table:pd.DataFrame, # row, annotator, label, file, line
 ) -> pd.DataFrame: # row, annotator, label; `.attrs["left_out"]`
     "Keep the last answer of each annotator for each row, and list the others."
@@ -690,7 +688,7 @@ def merge_answers(
     table = pd.concat(
         [part[["row", "annotator", "label"]].assign(file=f"part {i}", line=np.arange(len(part)))
          for i, part in enumerate(parts)], ignore_index=True)
-    votes = drop_repeats(table)
+    votes = _drop_repeats(table)
     votes.attrs["left_out"] = [entry for part in (*parts, votes) for entry in part.attrs.get("left_out", ())]
     return votes
 
@@ -735,7 +733,7 @@ def spare_inputs(
         if Path(out).resolve() == path.resolve() or Path(out).exists() and path.exists() and Path(out).samefile(path):
             raise CohortError(f"{Path(out).name} is read here and would be written over: give another name for what is written (out=)")
 
-def read_numbers(
+def _read_numbers(
     path:str|Path, # .npy, .csv or .parquet; (n,) or (n, k)
     n:int, # rows that are needed
     what:str, # for the complaint
@@ -758,7 +756,7 @@ def read_numbers(
         raise CohortError(f"{what}: {path.name} has {len(found)} rows, the cohort {n}")
     return found
 
-def given_labels(
+def _given_labels(
     cohort:Cohort, # with labels
     task:str, # which of them
 ) -> tuple[np.ndarray, np.ndarray]: # rows that have a label, and these as ints
@@ -790,7 +788,7 @@ def place_votes(
     votes = votes.loc[votes["row"].isin(rows) & votes["label"].isin(range(k)), ["row", "annotator", "label"]]
     return votes.assign(row=place[votes["row"]].to_numpy(), label=votes["label"].astype(int)).reset_index(drop=True)
 
-def class_names(
+def _class_names(
     given:np.ndarray, # ints from 0
     names:Sequence[str]|None=None, # of the classes, if they have any
 ) -> list[str]: # one a class
@@ -821,7 +819,7 @@ def export_review(
     "`multimodal-pop annotate export`: rank, and write the sheet. Raises `CohortError` for input that doesn't fit."
     from multimodal_pop.annotate import rank_for_review
     from multimodal_pop.evaluate import cross_val_probs
-    rows, given = given_labels(cohort, task)
+    rows, given = _given_labels(cohort, task)
     if (probs is None) == (embedding is None):
         raise CohortError("give either probabilities or an embedding to make them from")
     if group is not None and group not in (cohort.groups.columns if cohort.groups is not None else []):
@@ -830,9 +828,9 @@ def export_review(
         )
     ranking = {key: options.pop(key) for key in ("strategy", "seed") if key in options}
     words = options.pop("names", None) or class_words(cohort.classes.get(task, ("0", "1")))
-    names = class_names(given, words)
+    names = _class_names(given, words)
     votes = place_votes(options.pop("votes", None), rows, len(names))  # before anything that takes long
-    p = read_numbers(probs or embedding, len(cohort), "probabilities" if probs else "embedding")[rows]
+    p = _read_numbers(probs or embedding, len(cohort), "probabilities" if probs else "embedding")[rows]
     p = cross_val_probs(p, given, seed=ranking.get("seed", 0)) if embedding else p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p
     ranked = rank_for_review(given, p,
                              groups=None if group is None else cohort.groups[group].astype(str).to_numpy()[rows],

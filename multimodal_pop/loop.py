@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'Batch', 'read_rows', 'encode_on_disk', 'Source', 'read_ahead', 'learning_rate_factor', 'LARS',
-           'make_optimizer', 'TrainState', 'epoch_rows', 'own_share', 'make_batch', 'epoch_batches', 'train_step',
-           'update', 'note', 'check_finite', 'close_epoch', 'means', 'Checkpoints', 'resume', 'write_history', 'Bar',
+           'make_optimizer', 'TrainState', 'make_batch', 'update', 'note', 'means', 'Checkpoints', 'resume', 'Bar',
            'lay_out', 'start', 'run', 'call', 'check_settings', 'train', 'OnlineProbe', 'on_step', 'on_epoch',
            'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog', 'TensorBoardLog']
 
@@ -215,15 +214,15 @@ class TrainState:
         return self.updates(self.epoch, self.step) / self.updates(self.epochs)
 
 # %% ../nbs/08_loop.ipynb #71ce80e6
-def epoch_rows(
+def _epoch_rows(
     state:TrainState, # where the run stands
     rows:np.ndarray, # the rows to visit
 ) -> list[np.ndarray]: # one array of row numbers a batch that is left of this epoch; this process's share
     "Shuffle by seed and epoch, cut into equal batches, leave out what is done."
     order = rows[generator(state.seed, "order", state.epoch).permutation(len(rows))]
-    return [own_share(state, part) for part in np.array_split(order, state.steps)[state.step:]]
+    return [_own_share(state, part) for part in np.array_split(order, state.steps)[state.step:]]
 
-def own_share(
+def _own_share(
     state:TrainState, # knows how many processes there are
     rows:np.ndarray, # a global batch
 ) -> np.ndarray: # every k-th row; all processes get equally many
@@ -243,18 +242,18 @@ def make_batch(
     stream = torch_generator(state.seed, *names, state.fabric.global_rank)
     return Batch(images, table, {k: put(y) for k, y in fetched[2].items()}, put(torch.from_numpy(rows.astype(np.int64))), stream)
 
-def epoch_batches(
+def _epoch_batches(
     state:TrainState, # where the run stands
     source:Source, # what to read from
     rows:np.ndarray, # the rows to visit
 ) -> Iterator[Batch]: # the batches that are left of this epoch
     "Read ahead, and name each batch's randomness by epoch and step."
-    parts = epoch_rows(state, rows)
+    parts = _epoch_rows(state, rows)
     for part, fetched in zip(parts, read_ahead(parts, source.fetch)):
         yield make_batch(state, part, fetched, "batch", state.epoch, state.step)
 
 # %% ../nbs/08_loop.ipynb #907cf768
-def train_step(
+def _train_step(
     state:TrainState, # where the run stands
     batch:Batch, # what to learn from
 ) -> dict[str, Tensor]: # "loss" and whatever the objective gave beside it
@@ -291,7 +290,7 @@ def note(
     state.step += 1
 
 # %% ../nbs/08_loop.ipynb #0727cd66
-def check_finite(
+def _check_finite(
     state:TrainState, # where the run stands
 ) -> None:
     "Raise `FloatingPointError` if a loss of this epoch was no number."
@@ -301,13 +300,13 @@ def check_finite(
             f"{state.optimizer.param_groups[0]['lr']:.2g}), a longer warmup or precision='32', and look for "
             "non-finite values with cohort.validate()")
 
-def close_epoch(
+def _close_epoch(
     state:TrainState, # at the end of an epoch
     images:int, # participants seen
     seconds:float, # time it took
 ) -> None:
     "Turn the epoch's sums into a row of the history."
-    check_finite(state)
+    _check_finite(state)
     state.row = {"epoch": state.epoch, **means(state, state.sums, state.steps), "lr": state.optimizer.param_groups[0]["lr"],
                  "images_per_s": images / max(seconds, 1e-9), "seconds": seconds}
 
@@ -337,7 +336,7 @@ class Checkpoints:
         "Write the state (the first of several processes does)."
         if self.path is None or not state.fabric.is_global_zero:
             return
-        check_finite(state)
+        _check_finite(state)
         with write_atomic(self.path) as temporary:
             torch.save(
                 {"plan": self.plan, "modules": state.modules.state_dict(), "optimizer": state.optimizer.state_dict(),
@@ -380,7 +379,7 @@ def resume(self:Checkpoints,
 Checkpoints.resume = resume
 
 # %% ../nbs/08_loop.ipynb #1d970dc5
-def write_history(
+def _write_history(
     state:TrainState, # with the history so far
     path:str|Path|None, # JSON lines; None writes nothing
 ) -> None:
@@ -406,7 +405,7 @@ class Bar:
         self.images += images * self.world
         self.bar.update(images * self.world)
         if time.monotonic() - self.shown > 1:
-            check_finite(state)
+            _check_finite(state)
             self.bar.set_postfix(loss=f"{float(state.sums['loss']) / state.step:.3f}", refresh=False)
             self.shown = time.monotonic()
 
@@ -492,18 +491,18 @@ def run(
     while state.epoch < state.epochs and not state.stop:
         state.modules.train()
         bar.begin(state)
-        for batch in epoch_batches(state, source, visit(state.epoch)):
-            output = train_step(state, batch)
+        for batch in _epoch_batches(state, source, visit(state.epoch)):
+            output = _train_step(state, batch)
             call(callbacks, "on_step", state, batch, output)
             note(state, output)
             bar.advance(state, len(batch.rows))
             keep.save_if_due(state, callbacks)
-        close_epoch(state, bar.images, bar.seconds)
+        _close_epoch(state, bar.images, bar.seconds)
         call(callbacks, "on_epoch", state)
         state.history.append({k: v.item() if hasattr(v, "item") else v for k, v in state.row.items()})
         state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
         keep.save(state, callbacks)
-        write_history(state, log)
+        _write_history(state, log)
 
 def call(
     callbacks:Sequence, # in the order in which they are told
@@ -571,7 +570,7 @@ def train(
         state = start(modules, objective, fabric, make_optimizer(modules, optimizer, lr, weight_decay), **counts)
         call(callbacks, "on_start", state)
         keep.resume(state, callbacks)
-        write_history(state, log)
+        _write_history(state, log)
         run(state, source, visit, callbacks, keep, bar, log)
     return pd.DataFrame(state.history)
 
@@ -685,7 +684,7 @@ class Validation:
         "Sums of the objective's numbers over the participants."
         sums = {}
         for k, part in enumerate(np.array_split(np.arange(len(self.source)), math.ceil(len(self.source) / self.batch_size))):
-            rows = own_share(state, part)
+            rows = _own_share(state, part)
             batch = make_batch(state, rows, self.source.fetch(rows), "validation", k)
             with state.fabric.autocast():
                 output = self.objective(batch, batch.rows, state.epoch)

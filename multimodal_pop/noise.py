@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['self_confidence', 'normalised_margin', 'entropy_adjusted', 'adjusted_margin', 'training_margin', 'neighbour_probs',
-           'view_likelihood', 'into_bins', 'crossed_matrices', 'find_issues', 'plot_issues', 'plot_scores', 'consensus',
-           'annotator_quality', 'anchor_matrix', 'assisted_share', 'audit_size', 'bear_out', 'centred_log',
-           'clean_posterior', 'confident_joint', 'diagonal_bound', 'effective_interval', 'error_rates',
-           'estimate_noise', 'even_out', 'fit_pool', 'fit_truth', 'gap_test', 'guess_matrices', 'hedge', 'implied_auc',
-           'likely_matrices', 'noise_matrix', 'NoiseEstimate', 'noisy_world', 'NoisyWorld', 'plateau_matrices',
-           'plateau_matrix', 'plot_coverage', 'plot_groups', 'plot_noise_matrix', 'profile_likelihood', 'shrink_groups',
-           'true_prior', 'unblur']
+           'crossed_matrices', 'find_issues', 'plot_issues', 'plot_scores', 'consensus', 'annotator_quality',
+           'anchor_matrix', 'assisted_share', 'audit_size', 'bear_out', 'centred_log', 'clean_posterior',
+           'confident_joint', 'diagonal_bound', 'effective_interval', 'error_rates', 'estimate_noise', 'even_out',
+           'fit_pool', 'fit_truth', 'gap_test', 'guess_matrices', 'hedge', 'implied_auc', 'likely_matrices',
+           'noise_matrix', 'NoiseEstimate', 'noisy_world', 'NoisyWorld', 'plateau_matrices', 'plateau_matrix',
+           'plot_coverage', 'plot_groups', 'plot_noise_matrix', 'profile_likelihood', 'shrink_groups', 'true_prior',
+           'unblur']
 
 # %% ../nbs/11_noise.ipynb #1352afaf
 from collections.abc import Mapping, Sequence
@@ -127,7 +127,7 @@ def neighbour_probs(
     return (votes + 0.5 * k * np.bincount(labels, minlength=k) / len(labels)) / (m + 0.5 * k)
 
 # %% ../nbs/11_noise.ipynb #2ee06ef7
-def view_likelihood(
+def _view_likelihood(
     labels:np.ndarray, # given labels, 0 or 1, (n,)
     bins:np.ndarray, # what each view says, in bins from 0, rising with the chance of class 1; -1: nothing, (views, n)
     false:np.ndarray, # candidates for P(given 1 | true 0), (m,)
@@ -153,7 +153,7 @@ def view_likelihood(
         true = np.exp(logs - total)
     return total[:, 0] @ counts
 
-def into_bins(
+def _into_bins(
     score:np.ndarray, # a view's score, NaN where it has no opinion, (n,)
     count:int=8, # equally full bins
 ) -> np.ndarray: # (n,) ints, -1 for no opinion
@@ -174,10 +174,10 @@ def crossed_matrices(
 ) -> np.ndarray: # P(given | true) of each group, (groups, 2, 2)
     "Error rates from three witnesses: the label, one view, and the pool of the others."
     odds = np.array([np.where(np.isnan(v).any(1), np.nan, np.diff(centred_log(v))[:, 0]) for v in views])
-    pair = np.array([into_bins(odds[alone]), into_bins(np.nan_to_num(np.delete(odds, alone, axis=0)).sum(0))])
+    pair = np.array([_into_bins(odds[alone]), _into_bins(np.nan_to_num(np.delete(odds, alone, axis=0)).sum(0))])
     (false, missed, ratio), found = error_rates(), []
     for inside in (codes == g for g in range(codes.max() + 1)):
-        likelihood = view_likelihood(labels[inside], pair[:, inside], false, missed)
+        likelihood = _view_likelihood(labels[inside], pair[:, inside], false, missed)
         found.append(_mean_matrix(softmax(trust * likelihood - np.log1p((ratio / even) ** 2)), false, missed))
     return np.array(found)
 

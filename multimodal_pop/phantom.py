@@ -5,13 +5,10 @@
 # %% auto #0
 __all__ = ['HEART', 'TASK_TABLE', 'RENDERED', 'COLUMNS', 'BYSTANDERS', 'DERIVED', 'LEVELS', 'PRIORS', 'TISSUE', 'ROOTS',
            'FAMILIES', 'PHASES', 'SQUEEZE', 'TERRITORY', 'SEPTUM', 'VISIBLE', 'INFORMATIVE', 'ROLE_COLORS', 'ANATOMY',
-           'PHRASES', 'AGE', 'LVEF', 'read_rows', 'read_causes', 'World', 'Graph', 'draw_share', 'draw_causes',
-           'add_all', 'draw_columns', 'add_columns', 'add_derived', 'level_scores', 'draw_world', 'plot_graph',
-           'draw_people', 'parameters', 'cosine', 'cover', 'frame', 'scar_at', 'ventricle', 'trabeculae', 'torso',
-           'right_ventricle', 'papillaries', 'heart', 'paint', 'box3', 'scan', 'render_rows', 'mark_area', 'render',
-           'plot_people', 'to_units', 'in_units', 'visible_part', 'column_roles', 'plot_roles', 'label_rows', 'Truth',
-           'causes_of', 'render_truth', 'regions', 'flip_probability', 'write_reports', 'label_people', 'group_people',
-           'drop_values', 'schema_of', 'plant_mark', 'cardiac_phantom']
+           'PHRASES', 'AGE', 'LVEF', 'read_rows', 'World', 'Graph', 'draw_world', 'plot_graph', 'draw_people',
+           'parameters', 'cosine', 'cover', 'frame', 'ventricle', 'trabeculae', 'right_ventricle', 'papillaries',
+           'heart', 'paint', 'scan', 'render', 'plot_people', 'to_units', 'in_units', 'column_roles', 'plot_roles',
+           'Truth', 'causes_of', 'regions', 'schema_of', 'cardiac_phantom']
 
 # %% ../nbs/02_phantom.ipynb #67839fe1
 import functools
@@ -237,7 +234,7 @@ def read_rows(
     table = pd.DataFrame(rows, columns=names).set_index("name").replace("-", "")
     return table.apply(lambda column: pd.to_numeric(column) if column.str.fullmatch(r"-?[\d.]+").all() else column)
 
-def read_causes(
+def _read_causes(
     text:str, # a text block, or a field of one
 ) -> dict[str, float]: # parent -> weight
     "Parents and relative weights of a node, from `parent:weight parent:weight`."
@@ -305,31 +302,31 @@ TISSUE = {"lung": 0.14, "muscle": 0.28, "fat": 0.58, "blood": 0.85, "myocardium"
 ROOTS = ("age", "sex", "ethnicity", "deprivation", "centre")
 FAMILIES = ("biochemistry", "blood_count", "lifestyle", "demographics", "ecg", "cognition", "senses", "skeleton")
 
-def draw_share(
+def _draw_share(
     draw:np.random.Generator, # generator of this purpose
     row:pd.Series, # one row of a table of priors
 ) -> float: # share, 0 to 1
     "How much of a node its causes explain, from the prior of its row."
     return draw.uniform(row.share_low, row.share_high)
 
-def draw_causes(
+def _draw_causes(
     draw:np.random.Generator, # generator of this purpose
     text:str, # a text block, or a field of one
 ) -> dict[str, float]: # parents and relative weights
     "Relative weights of a node's causes, each spread around its prior."
-    return {name: weight * draw.uniform(*PRIORS["weight_spread"]) for name, weight in read_causes(text).items()}
+    return {name: weight * draw.uniform(*PRIORS["weight_spread"]) for name, weight in _read_causes(text).items()}
 
-def add_all(
+def _add_all(
     graph:Graph, # the graph to add to
     draw:np.random.Generator, # generator of this purpose
     table:pd.DataFrame, # priors, one row a node
 ) -> None:
     "Add the nodes of one table of priors."
     for name, row in table.iterrows():
-        graph.add(name, draw_causes(draw, row.causes), draw_share(draw, row))
+        graph.add(name, _draw_causes(draw, row.causes), _draw_share(draw, row))
 
 # %% ../nbs/02_phantom.ipynb #71deb7fb
-def draw_columns(
+def _draw_columns(
     draw:np.random.Generator, # generator of this purpose
 ) -> pd.DataFrame: # family, kind, unit, mean, sd, missing, causes, formula
     "Which columns this world has, and which of the candidates are tied to the heart or to the image."
@@ -340,7 +337,7 @@ def draw_columns(
     derived = read_rows(DERIVED).assign(kind="continuous", missing=0.0, causes="")
     return pd.concat([linked, free, derived]).fillna({"formula": "", "causes": ""})
 
-def add_columns(
+def _add_columns(
     graph:Graph, # the graph to add to
     draw:np.random.Generator, # generator of this purpose
     columns:pd.DataFrame, # the table's columns and their priors
@@ -352,7 +349,7 @@ def add_columns(
         if name in ROOTS:
             continue
         if row.causes:
-            graph.add(name, draw_causes(draw, row.causes), draw_share(draw, row))
+            graph.add(name, _draw_causes(draw, row.causes), _draw_share(draw, row))
         else:
             graph.add(name, {f"{row.family}_factor": draw.choice([-1, 1])}, draw.uniform(*PRIORS["bystander_share"]))
 
@@ -360,7 +357,7 @@ def _words(formula:str) -> list[str]:
     "The names in a formula."
     return formula.replace("(", " ").replace(")", " ").split()
 
-def add_derived(
+def _add_derived(
     graph:Graph, # the graph to add to
     columns:pd.DataFrame, # the table's columns and their priors
 ) -> None:
@@ -372,7 +369,7 @@ def add_derived(
         graph.add(name, {p: value(p, columns.sd[p] / 2) - value(p, -columns.sd[p] / 2) for p in parents}, 1.0)
 
 # %% ../nbs/02_phantom.ipynb #d53ee331
-def level_scores(
+def _level_scores(
     draw:np.random.Generator, # generator of this purpose
     name:str, # the node's or column's name
 ) -> np.ndarray: # (levels,)
@@ -389,13 +386,13 @@ def draw_world(
     "Draw one population from the priors."
     draw = generator(number, "phantom", "world")
     heart, rendered, tasks = (read_rows(text) for text in (HEART, RENDERED, TASK_TABLE))
-    graph, columns = Graph(), draw_columns(draw)
+    graph, columns = Graph(), _draw_columns(draw)
     for root in ROOTS:
         graph.add(root, {}, 0)
     for table in (heart, rendered, tasks):
-        add_all(graph, draw, table)
-    add_columns(graph, draw, columns)
-    add_derived(graph, columns)
+        _add_all(graph, draw, table)
+    _add_columns(graph, draw, columns)
+    _add_derived(graph, columns)
     spread = PRIORS["render_spread"]
     rendered["mean"] += rendered.sd * draw.uniform(-spread, spread, len(rendered)) * 2
     rendered["sd"] *= draw.uniform(1 - spread, 1 + spread, len(rendered))
@@ -403,7 +400,7 @@ def draw_world(
     return World(number, tuple(graph.nodes), graph.matrix(), np.array(graph.own), columns, rendered,
                  dict(zip(binary.index, draw.uniform(binary.low, binary.high))),
                  {k: v * draw.uniform(1 - PRIORS["tissue_spread"], 1 + PRIORS["tissue_spread"]) for k, v in TISSUE.items()},
-                 {name: level_scores(draw, name) for name in ("sex", "ethnicity", "centre")})
+                 {name: _level_scores(draw, name) for name in ("sex", "ethnicity", "centre")})
 
 # %% ../nbs/02_phantom.ipynb #ab8d6f56
 def _spots(world:World) -> dict[str, tuple[float, float]]:
@@ -506,7 +503,7 @@ def frame(
             "line_x": line[None, None, :], "line_y": line[None, :, None], "pixel": 2 / size * p["zoom"]}
 
 # %% ../nbs/02_phantom.ipynb #90155640
-def scar_at(
+def _scar_at(
     p:dict, # renderer parameters, (n, 1, 1) each
     f:dict, # pixel positions, from `frame`
 ) -> np.ndarray: # (n, h, w), 0 to 0.9
@@ -537,7 +534,7 @@ def trabeculae(
     return p["trabeculation"] * (((unit ** 2) ** 2) ** 2).real
 
 # %% ../nbs/02_phantom.ipynb #b60ebc7b
-def torso(
+def _torso(
     p:dict, # renderer parameters, (n, 1, 1) each
     f:dict, # pixel positions, from `frame`
     tissue:dict, # signal of each tissue, 0 to 1
@@ -610,7 +607,7 @@ def paint(
     return image
 
 # %% ../nbs/02_phantom.ipynb #e062781a
-def box3(
+def _box3(
     image:np.ndarray, # images, (n, 3, h, w)
 ) -> np.ndarray: # same shape
     "Mean over 3 by 3 pixels, edges repeated."
@@ -632,7 +629,7 @@ def scan(
     size = image.shape[-1]
     p = {name: value[:, None] for name, value in p.items()}
     image = image + p["ghost"] * (np.roll(image, size // 4, -2) - image)
-    image = image + p["blur"] * (box3(image) - image)
+    image = image + p["blur"] * (_box3(image) - image)
     coil = 1 + p["bias"] * (np.float32(0.7) * f["line_y"] - np.float32(0.7) * f["line_x"])[:, None]
     wave = 1 + p["stripes"] * np.sin(np.float32(9 * np.pi) * f["line_y"])[:, None]
     image = np.maximum(image * coil * wave, np.float32(1e-4)) ** p["gamma"]
@@ -640,7 +637,7 @@ def scan(
     return np.sqrt((image + noise[:, 0]) ** 2 + noise[:, 1] ** 2) * p["gain"]
 
 # %% ../nbs/02_phantom.ipynb #2bf9959d
-def render_rows(
+def _render_rows(
     world:World, # the population
     p:dict, # renderer parameters, (n, 1, 1) each
     keys:np.ndarray, # seeds of the pixel noise, (n,)
@@ -650,14 +647,14 @@ def render_rows(
     "Images of a few participants, (n, 3, h, w) uint8."
     p = {name: value[:, None, None] for name, value in p.items()}
     f = frame(p, size)
-    scar, chest = scar_at(p, f), paint(torso(p, f, world.tissue))
+    scar, chest = _scar_at(p, f), paint(_torso(p, f, world.tissue))
     image = np.stack([paint([("chest", np.float32(1), chest), *heart(p, f, world.tissue, scar, s)]) for s in SQUEEZE], 1)
     image = scan(p, f, image, [np.random.Generator(np.random.SFC64(int(key))) for key in keys])
     if mark is not None:
-        image = np.where(mark[:, None, None, None] & mark_area(size), np.float32(1.1), image)
+        image = np.where(mark[:, None, None, None] & _mark_area(size), np.float32(1.1), image)
     return np.clip(image * np.float32(200), 0, 255).astype(np.uint8)
 
-def mark_area(
+def _mark_area(
     size:int, # image height and width, pixels
 ) -> np.ndarray: # (h, w) bool
     "Where a planted scanner mark lies: a small square near the upper left corner."
@@ -680,7 +677,7 @@ def render(
     images = np.empty((len(keys), 3, size, size), np.uint8)
     def one(start):
         part = slice(start, start + chunk)
-        images[part] = render_rows(world, {k: v[part] for k, v in p.items()}, keys[part], size, None if mark is None else mark[part])
+        images[part] = _render_rows(world, {k: v[part] for k, v in p.items()}, keys[part], size, None if mark is None else mark[part])
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(one, range(0, len(keys), chunk)))
     return images
@@ -745,7 +742,7 @@ def in_units(
 # %% ../nbs/02_phantom.ipynb #8a6b7012
 VISIBLE, INFORMATIVE = 0.10, 0.02
 
-def visible_part(
+def _visible_part(
     world:World, # the population
 ) -> pd.DataFrame: # regression weights (parameters, nodes)
     "How each node is read from the rendered parameters: regression weights, (parameters, nodes)."
@@ -758,7 +755,7 @@ def column_roles(
 ) -> pd.DataFrame: # role, visibility, effect, scored, and per task
     "Visibility, population effect and role of every column, from the graph and its coefficients."
     names, tasks = list(world.columns.index), [*world.prevalence, "lvef", "age"]
-    weights, sigma, shown = visible_part(world), world.covariance, list(world.rendered.index)
+    weights, sigma, shown = _visible_part(world), world.covariance, list(world.rendered.index)
     visibility = (weights[names] * sigma.loc[shown, names]).sum()
     shared = weights[names].T @ sigma.loc[shown, tasks]
     effect = (shared ** 2).div(np.maximum(visibility, 1e-9), axis=0)
@@ -798,7 +795,7 @@ def plot_roles(
 ANATOMY = ("background", "fat_ring", "chest_wall", "lung", "liver", "aorta", "epicardial_fat", "effusion", "right_wall",
            "right_ventricle", "myocardium", "blood_pool", "papillary")
 
-def label_rows(
+def _label_rows(
     world:World, # the population
     p:dict, # renderer parameters, (n, 1, 1) each
     size:int, # image height and width, pixels
@@ -806,7 +803,7 @@ def label_rows(
     "Which tissue covers most of each pixel at end-diastole."
     p = {name: value[:, None, None] for name, value in p.items()}
     f = frame(p, size)
-    layers = torso(p, f, world.tissue) + heart(p, f, world.tissue, scar_at(p, f), 0.0)
+    layers = _torso(p, f, world.tissue) + heart(p, f, world.tissue, _scar_at(p, f), 0.0)
     found = np.zeros(f["r"].shape, np.uint8)
     for name, alpha, _ in layers:
         found[np.broadcast_to(alpha, found.shape) > 0.5] = ANATOMY.index(name)
@@ -858,10 +855,10 @@ class Truth:
         "Where each tissue lies at end-diastole, and the planted mark if there is one."
         p, found = parameters(self.world, self.nodes), np.empty((len(self.keys), self.size, self.size), np.uint8)
         for at in range(0, len(found), 64):
-            found[at:at + 64] = label_rows(self.world, {k: v[at:at + 64] for k, v in p.items()}, self.size)
+            found[at:at + 64] = _label_rows(self.world, {k: v[at:at + 64] for k, v in p.items()}, self.size)
         masks = {name: found == code for code, name in enumerate(ANATOMY)}
         if self.marked is not None:
-            masks["mark"] = self.marked[:, None, None] & mark_area(self.size)
+            masks["mark"] = self.marked[:, None, None] & _mark_area(self.size)
         return masks
 
 # %% ../nbs/02_phantom.ipynb #1e4a502f
@@ -880,7 +877,7 @@ def causes_of(
     length = np.sqrt(sum(weight ** 2 for weight in found.values()))
     return {name: weight / length for name, weight in found.items()}
 
-def render_truth(
+def _render_truth(
     self:Truth,
     rows:Any=slice(None), # which people
     *,
@@ -908,10 +905,10 @@ def regions(
     up, down = (self.render(rows, do={k: sign * v / 2 for k, v in step.items()}, size=size) for sign in (1, -1))
     return np.abs(up.astype(np.float32) - down).mean((0, 1))
 
-Truth.render, Truth.regions = render_truth, regions
+Truth.render, Truth.regions = _render_truth, regions
 
 # %% ../nbs/02_phantom.ipynb #245755b7
-def flip_probability(
+def _flip_probability(
     clean:pd.DataFrame, # clean labels, (n, tasks)
     groups:pd.DataFrame, # group of each person, (n, groups)
     noise:Mapping|None, # kind, rate or rates, tasks; None for none
@@ -955,7 +952,7 @@ PHRASES = {
                          ("No coronary artery disease.", "Negative for coronary disease.")),
 }
 
-def write_reports(
+def _write_reports(
     clean:pd.DataFrame, # clean labels, (n, tasks)
     draw:np.random.Generator, # generator of this purpose
 ) -> pd.Series: # one text a person
@@ -972,7 +969,7 @@ def write_reports(
 # %% ../nbs/02_phantom.ipynb #c124929d
 AGE, LVEF = (64.0, 7.6), (59.0, 7.0) # mean and SD, years and %
 
-def label_people(
+def _label_people(
     world:World, # the population
     nodes:np.ndarray, # values of all nodes in SD, (n, m)
     index:pd.Index, # ids of the people
@@ -983,7 +980,7 @@ def label_people(
     labels |= {"lvef": LVEF[0] + LVEF[1] * value("lvef"), "age": AGE[0] + AGE[1] * value("age")}
     return pd.DataFrame(labels, index=index)
 
-def group_people(
+def _group_people(
     table:pd.DataFrame, # priors, one row a node
     age:pd.Series, # age at imaging, years
 ) -> pd.DataFrame: # (n, 4) categories
@@ -993,7 +990,7 @@ def group_people(
     return pd.DataFrame({"sex": sex, "age_band": band, "ethnicity": table.ethnicity, "centre": table.centre}, index=table.index)
 
 # %% ../nbs/02_phantom.ipynb #57e92d2b
-def drop_values(
+def _drop_values(
     world:World, # the population
     table:pd.DataFrame, # priors, one row a node
     deprived:np.ndarray, # deprivation in SD, (n,)
@@ -1023,7 +1020,7 @@ def schema_of(
     return schema
 
 # %% ../nbs/02_phantom.ipynb #27cd9c06
-def plant_mark(
+def _plant_mark(
     clean:pd.DataFrame, # clean labels, (n, tasks)
     shortcut:Mapping|None, # task and strength; None for none
     draw:np.random.Generator, # generator of this purpose
@@ -1052,18 +1049,18 @@ def cardiac_phantom(
     stream = lambda name: generator(seed, "phantom", world, name)
     nodes = draw_people(chosen, n, seed)
     index = pd.RangeIndex(9_000_001 + seed * 1_000_000, 9_000_001 + seed * 1_000_000 + n, name="id")
-    table, clean = to_units(chosen, nodes).set_index(index), label_people(chosen, nodes, index)
-    groups, binary = group_people(table, clean.age), list(chosen.prevalence)
-    chance = flip_probability(clean[binary], groups, noise)
+    table, clean = to_units(chosen, nodes).set_index(index), _label_people(chosen, nodes, index)
+    groups, binary = _group_people(table, clean.age), list(chosen.prevalence)
+    chance = _flip_probability(clean[binary], groups, noise)
     flipped = chance > stream("flips").random(chance.shape)
     labels = clean.assign(**{task: (clean[task] != flipped[task]).astype(float) for task in binary})
     keys = stream("pixels").integers(2 ** 62, size=n)
-    marked = plant_mark(clean, shortcut, stream("mark"))
+    marked = _plant_mark(clean, shortcut, stream("mark"))
     roles = column_roles(chosen)
     kept = roles if nuisance else roles[roles.role.isin(["useful", "redundant"])]
     deprived = nodes[:, chosen.nodes.index("deprivation")]
-    table = drop_values(chosen, table, deprived, stream("missing"))[list(kept.index)]
+    table = _drop_values(chosen, table, deprived, stream("missing"))[list(kept.index)]
     truth = Truth(chosen, nodes.astype(np.float32), keys, size, kept, clean, chance, flipped, groups, marked)
     info = {"channels": list(PHASES), "spacing_mm": (300 / size, 300 / size), "origin": f"cardiac phantom, world {world}, seed {seed}"}
-    return Cohort(truth.render(), table, labels=labels, reports=write_reports(clean, stream("reports")),
+    return Cohort(truth.render(), table, labels=labels, reports=_write_reports(clean, stream("reports")),
                   groups=groups, schema=schema_of(chosen, table.columns), info=info, truth=truth)

@@ -8,9 +8,9 @@ __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 
            'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
            'REFERENCE', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
            'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
-           'VOCABULARIES', 'STATUS_STYLE', 'split_sections', 'split_sentences', 'Word', 'Vocabulary', 'spell_out',
-           'read_vocabulary', 'Mark', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence',
-           'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
+           'VOCABULARIES', 'STATUS_STYLE', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
+           'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table',
+           'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
            'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates',
            'read_rules', 'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
 
@@ -150,7 +150,7 @@ def _joined(bullet:re.Match) -> str:
     "A bullet as a blank behind the colon, and as a stroke between the items (effusion/ pneumothorax), of the same length."
     return ":".ljust(len(bullet[0])) if bullet["head"] else "/".ljust(len(bullet[0]))
 
-class Word(NamedTuple):
+class _Word(NamedTuple):
     "A word of a sentence, in the form the vocabulary knows, and where it stands."
     form: str
     start: int
@@ -399,19 +399,19 @@ def read_vocabulary(
     return vocabulary
 
 # %% ../nbs/10_reports.ipynb #9e779991
-class Mark(NamedTuple):
+class _Mark(NamedTuple):
     "A phrase of the vocabulary in a sentence."
     kind: str # present, absent, uncertain, cue, half (of 'a ~ b'), number or near
     value: Any # the finding or the cue
     first: int # its first word
     last: int # its last word
 
-def _words(sentence:str, vocabulary:Vocabulary) -> list[Word]:
+def _words(sentence:str, vocabulary:Vocabulary) -> list[_Word]:
     "The words of a sentence, in the forms the vocabulary knows."
     forms, form = vocabulary.forms, vocabulary.form
-    return [Word(forms.get(found[0]) or form(found[0]), found.start(), found.end()) for found in WORD.finditer(sentence)]
+    return [_Word(forms.get(found[0]) or form(found[0]), found.start(), found.end()) for found in WORD.finditer(sentence)]
 
-def _longest(words:list[Word], first:int, vocabulary:Vocabulary) -> tuple[int, list]:
+def _longest(words:list[_Word], first:int, vocabulary:Vocabulary) -> tuple[int, list]:
     "The longest phrase that begins at word `first`: its last word and its marks."
     last, marks, paths = first, [], [(vocabulary.tree, 0)]
     for at in range(first, len(words)):
@@ -429,12 +429,12 @@ def _longest(words:list[Word], first:int, vocabulary:Vocabulary) -> tuple[int, l
         paths = ways
     return last, marks
 
-def _find_marks(words:list[Word], vocabulary:Vocabulary) -> list[Mark]:
+def _find_marks(words:list[_Word], vocabulary:Vocabulary) -> list[_Mark]:
     "All marks of a sentence, from left to right."
     at, marks, tree = 0, [], vocabulary.tree
     while at < len(words):
         last, found = _longest(words, at, vocabulary) if words[at].form in tree else (at, ())
-        marks += [Mark(kind, value, at, last) for kind, value in found]
+        marks += [_Mark(kind, value, at, last) for kind, value in found]
         at = last + 1
     return marks
 
@@ -456,7 +456,7 @@ ENDERS = frozenset("stable unchanged persists persist improved improving worse w
 PLACES = frozenset("left right upper lower middle lobe rll lll rul lul rml lingula apex".split())
 LIST_END = frozenset((",", ";", "and", "or", "nor", "but"))
 
-def _new_statement(words:list[Word], at:int) -> bool:
+def _new_statement(words:list[_Word], at:int) -> bool:
     "Does a new statement begin after the comma or 'and' at word `at`? Otherwise a list goes on."
     after = [word.form for word in words[at + 1:]]
     if not after or after[0] in ("and", "or", "nor", "without", "not"):
@@ -473,45 +473,45 @@ def _new_statement(words:list[Word], at:int) -> bool:
     placed = {"in", "at"} & set(item[1:]) and PLACES & set(item) # opacity in the right lower lobe
     return after[0] in OPENERS or bool(item and item[-1] in ENDERS or placed) or _each_denied(words[:at])
 
-def _each_denied(before:list[Word]) -> bool:
+def _each_denied(before:list[_Word]) -> bool:
     "Did each item so far bring its own *no* (no edema, no effusion)? Then an item without one isn't denied."
     forms = [word.form for word in before]
     return sum(form == "no" and (i == 0 or forms[i - 1] in LIST_END) for i, form in enumerate(forms)) > 1
 
 # %% ../nbs/10_reports.ipynb #373dd7c2
-def _is_dash(words:list[Word], at:int) -> bool:
+def _is_dash(words:list[_Word], at:int) -> bool:
     "Is word `at` a dash between blanks, or a long one?"
     if words[at].form not in ("-", "–", "—") or not 0 < at < len(words) - 1:
         return False
     return words[at].form == "—" or words[at - 1].end < words[at].start and words[at].end < words[at + 1].start
 
-def _find_breaks(words:list[Word], marks:list[Mark]) -> list[Mark]:
+def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     "Stops and commas that follow from punctuation, 'and', and new statements."
     cue_at = {at for mark in marks if mark.kind == "cue" for at in range(mark.first, mark.last + 1)}
     breaks, said = [], False
     for at, word in enumerate(words):
         said = said or word.form in VERBS or at in cue_at
         if word.form in (";", "(", ")") or _is_dash(words, at):
-            breaks.append(Mark("cue", "stop", at, at))
+            breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ":" and at - 1 not in cue_at and words[at - 1].form not in ("of", "for", "following"):
-            breaks.append(Mark("cue", "colon", at, at))
+            breaks.append(_Mark("cue", "colon", at, at))
         elif word.form in (",", "and") and at not in cue_at and said and _new_statement(words, at):
-            breaks.append(Mark("cue", "stop", at, at))
+            breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ",":
-            breaks.append(Mark("cue", "comma", at, at))
-        said = said and not (breaks and breaks[-1] == Mark("cue", "stop", at, at))
+            breaks.append(_Mark("cue", "comma", at, at))
+        said = said and not (breaks and breaks[-1] == _Mark("cue", "stop", at, at))
     return breaks
 
 # %% ../nbs/10_reports.ipynb #60777798
 NOT = frozenset("not no longer".split())
 
-def _goes_on(words:list[Word], comma:int, half:Mark, filler:set[str]) -> bool:
+def _goes_on(words:list[_Word], comma:int, half:_Mark, filler:set[str]) -> bool:
     "Is all that stands behind a comma a second half (*heart size is stable, mildly enlarged*)?"
     ended = half.last + 1 >= len(words) or words[half.last + 1].form in (",", ";", ".")
     return ended and words[comma].form == "," and all(
         words[at].form in filler or words[at].form in NOT for at in range(comma + 1, half.first))
 
-def _join_halves(words:list[Word], marks:list[Mark], stops:list[Mark], filler:set[str]) -> list[Mark]:
+def _join_halves(words:list[_Word], marks:list[_Mark], stops:list[_Mark], filler:set[str]) -> list[_Mark]:
     "Make a mention of the two halves of each 'a ~ b', if one clause holds both."
     halves, joined = [mark for mark in marks if mark.kind == "half"], []
     for i, one in enumerate(halves):
@@ -520,7 +520,7 @@ def _join_halves(words:list[Word], marks:list[Mark], stops:list[Mark], filler:se
             if (two.value[:2] == (pair, 1 - side) and one.last < two.first
                     and not any(one.last < stop.first < two.first and not _goes_on(words, stop.first, two, filler)
                              for stop in stops if stop.value == "stop" or (stop.value == "comma" and kind != "absent"))):
-                joined.append(Mark(kind, name, one.first, two.last))
+                joined.append(_Mark(kind, name, one.first, two.last))
                 break
     inside = lambda a, b: a != b and a[:2] == b[:2] and b.first <= a.first and a.last <= b.last
     return [mark for mark in dict.fromkeys(joined) if not any(inside(other, mark) for other in joined)]
@@ -531,11 +531,11 @@ NOW = frozenset("now currently today presently".split())
 BESIDE = frozenset("% ( ) , ; - – — and but in on mm cm ms which is was".split())
 REFERENCE = frozenset("normal ref reference range nv n".split())
 
-def _was(words:list[Word], at:int) -> bool:
+def _was(words:list[_Word], at:int) -> bool:
     "Is the number at word `at` what it was (*from 30 %*)?"
     return any(word.form == "from" for word in words[max(0, at - 4):at])
 
-def _figure(words:list[Word], at:int, end:int) -> tuple[float|None, int, int]:
+def _figure(words:list[_Word], at:int, end:int) -> tuple[float|None, int, int]:
     "The first number, or range by its middle, from word `at` on: its value, first and last word."
     def dated(at): return "/" in (words[at - 1].form, words[min(at + 1, len(words) - 1)].form)
     while at < end and (not FIGURE.fullmatch(words[at].form) or dated(at)):
@@ -553,7 +553,7 @@ def _figure(words:list[Word], at:int, end:int) -> tuple[float|None, int, int]:
     near = {"<": -1e-6, ">": 1e-6}.get(words[at - 1].form, 0) # "< 30" isn't 30
     return np.mean([float(words[i].form) for i in (at, last)]) + near, at, last
 
-def _later_figure(words:list[Word], first:int, last:int) -> tuple[float|None, int, int]:
+def _later_figure(words:list[_Word], first:int, last:int) -> tuple[float|None, int, int]:
     "The number that replaces the one just read: 30 %, *now* 60 %; *from* 30 % *to* 60 %; 30 % *→* 60 %."
     at = last + 1
     while at < len(words) and at < last + 7 and (words[at].form in BESIDE or FIGURE.fullmatch(words[at].form)):
@@ -562,7 +562,7 @@ def _later_figure(words:list[Word], first:int, last:int) -> tuple[float|None, in
     return _figure(words, at + 1, min(at + 5, len(words))) if at < len(words) and words[at].form in turns else (None, at, at)
 
 # %% ../nbs/10_reports.ipynb #c41f7a03
-def _read_number(words:list[Word], mark:Mark) -> list[Mark]:
+def _read_number(words:list[_Word], mark:_Mark) -> list[_Mark]:
     "Compare the number after a phrase with its limit; nothing if no number follows."
     name, sign, limit, unit, _ = mark.value
     value, at, last = _figure(words, mark.last + 1, min(len(words), mark.last + 9))
@@ -575,9 +575,9 @@ def _read_number(words:list[Word], mark:Mark) -> list[Mark]:
     given = words[last + 1].form if last + 1 < len(words) else unit
     value *= (100 if unit == "%" and value <= 1 and (given != "%" or words[last + 1:] == [])
               else {("cm", "mm"): 10, ("mm", "cm"): 0.1}.get((given, unit), 1))
-    return [Mark("present" if (value < limit if sign == "<" else value > limit) else "absent", name, first, last)]
+    return [_Mark("present" if (value < limit if sign == "<" else value > limit) else "absent", name, first, last)]
 
-def _by_context(words:list[Word], marks:list[Mark], kind:str) -> list[Mark]:
+def _by_context(words:list[_Word], marks:list[_Mark], kind:str) -> list[_Mark]:
     "All marks of a kind; where a phrase has several meanings (the EF of either ventricle) the nearest context before it decides."
     def place(mark): return max((i for i in range(mark.first) if words[i].form in mark.value[-1]), default=-1)
     found = [(mark, place(mark)) for mark in marks if mark.kind == kind]
@@ -586,18 +586,18 @@ def _by_context(words:list[Word], marks:list[Mark], kind:str) -> list[Mark]:
         nearest[mark.first] = max(at, nearest.get(mark.first, -1))
     return [mark for mark, at in found if at == nearest[mark.first] and (at >= 0 or not mark.value[-1])]
 
-def _read_contexts(words:list[Word], marks:list[Mark]) -> list[Mark]:
+def _read_contexts(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     "All findings of a sentence that hang on a number or on what was named before."
-    near = [Mark(mark.value[1], mark.value[0], mark.first, mark.last) for mark in _by_context(words, marks, "near")]
+    near = [_Mark(mark.value[1], mark.value[0], mark.first, mark.last) for mark in _by_context(words, marks, "near")]
     return near + [found for mark in _by_context(words, marks, "number") for found in _read_number(words, mark)]
 
 # %% ../nbs/10_reports.ipynb #5d1c0e02
 class Answer(NamedTuple):
     "What a line of a form says about its finding."
     status: float|None # 1 present, 0 absent, -1 uncertain, None: nothing
-    cue: Mark|None = None # the words that say so
+    cue: _Mark|None = None # the words that say so
 
-REPEATED = Answer(None, Mark("repeated", "", 0, 0)) # the answer names the finding itself
+REPEATED = Answer(None, _Mark("repeated", "", 0, 0)) # the answer names the finding itself
 SIDES = frozenset("left right bilateral bilaterally unilateral".split())
 SILENT = frozenset("xxxx is are was were has have been there a an the".split()) # an answer may begin with these
 WHERE = PLACES | SIDES | frozenset("base basal hemithorax".split())
@@ -607,10 +607,10 @@ JOINED = frozenset(("/", "or", "and", ",", "&"))
 class _Form(NamedTuple):
     "A sentence in which lines of a form are looked for."
     sentence: str
-    words: list[Word]
-    cues: dict[int, list[Mark]] # by their first word
-    mentions: list[Mark] # from left to right
-    breaks: list[Mark] # stops and colons
+    words: list[_Word]
+    cues: dict[int, list[_Mark]] # by their first word
+    mentions: list[_Mark] # from left to right
+    breaks: list[_Mark] # stops and colons
     filler: set[str]
 
     def wide(self, at:int) -> bool:
@@ -622,7 +622,7 @@ class _Form(NamedTuple):
         "Does an answer end before word `at`?"
         return at >= len(self.words) or self.words[at].form in ".,;)(|" or _is_dash(self.words, at) or self.wide(at)
 
-    def separator(self, mention:Mark) -> tuple[str, int]:
+    def separator(self, mention:_Mark) -> tuple[str, int]:
         "How an answer is set off from a finding ('strong', 'weak' or not at all), and where it begins."
         after = at = mention.last + 1
         if after >= len(self.words):
@@ -638,14 +638,14 @@ class _Form(NamedTuple):
         return ("weak" if self.words[after].form in ("ticked", "unticked") or self.wide(after) else ""), after
 
 # %% ../nbs/10_reports.ipynb #5d1c0e03
-def _is_bare(form:_Form, mention:Mark, start:int) -> bool:
+def _is_bare(form:_Form, mention:_Mark, start:int) -> bool:
     "Is the finding alone in its line, without a size or a side?"
     named = {at for other in form.mentions for at in range(other.first, other.last + 1)}
     rest = (form.words[at].form for at in range(start, mention.last + 1) if at not in named)
     return all(word in JOINED or word in "-*•." or word.isdigit() or (
         word in form.filler and word not in SIDES and word not in GRADES) for word in rest)
 
-def _of_another(form:_Form, cue:Mark) -> bool:
+def _of_another(form:_Form, cue:_Mark) -> bool:
     "Does a doubt go on about something the vocabulary doesn't know (*widened mediastinum, cannot exclude aortic injury*)?"
     at = end = cue.last + 1
     while not form.ends(end):
@@ -667,7 +667,7 @@ def _says_more(form:_Form, at:int, end:int) -> bool:
             return True
     return False
 
-def _answer(form:_Form, mention:Mark, strength:str, first:int, end:int, bare:bool) -> Answer|None:
+def _answer(form:_Form, mention:_Mark, strength:str, first:int, end:int, bare:bool) -> Answer|None:
     "What a line says about its topic; None if it is no line of a form, or the topic may be read like any mention."
     at, kinds = first, ("no", "maybe", "open", "yes")
     while at < min(end, first + 3) and at not in form.cues and form.words[at].form in SILENT:
@@ -695,7 +695,7 @@ def _answer(form:_Form, mention:Mark, strength:str, first:int, end:int, bare:boo
     return Answer(1.0) if says == 0 and _says_more(form, cue.last + 1, end) else Answer(says, cue)
 
 # %% ../nbs/10_reports.ipynb #5d1c0e04
-def _read_form(form:_Form) -> tuple[dict[Mark, Answer], list[Mark]]:
+def _read_form(form:_Form) -> tuple[dict[_Mark, Answer], list[_Mark]]:
     "The answers to findings that are topics of a line, and the cues that are used up by them."
     lines = [(mention, *form.separator(mention)) for mention in form.mentions if mention.kind != "absent"]
     starts = [mention.first for mention, strength, _ in lines if strength == "strong"] # of further lines
@@ -723,7 +723,7 @@ def _read_form(form:_Form) -> tuple[dict[Mark, Answer], list[Mark]]:
             answers[one] = answers[two] if answers[two] != REPEATED else Answer(None)
     return answers, used
 
-def _new_form(sentence:str, words:list[Word], cues:list[Mark], mentions:list[Mark], vocabulary:Vocabulary) -> _Form:
+def _new_form(sentence:str, words:list[_Word], cues:list[_Mark], mentions:list[_Mark], vocabulary:Vocabulary) -> _Form:
     "A sentence with its cues by place and its mentions in order."
     places = {}
     for cue in cues:
@@ -742,7 +742,7 @@ CHANGES = _table(new="new newly developing", stable="stable unchanged persistent
                  worse="increased increasing worse worsened worsening enlarging progressed larger",
                  better="decreased decreasing improved improving improvement resolving smaller")
 
-def _nearest(words:list[Word], mention:Mark, values:Mapping[str, str], stops:list[Mark]) -> str:
+def _nearest(words:list[_Word], mention:_Mark, values:Mapping[str, str], stops:list[_Mark]) -> str:
     "The value of the nearest word of `values` within four words and the same clause."
     left = max((stop.last + 1 for stop in stops if stop.last < mention.first), default=0)
     right = min((stop.first for stop in stops if stop.first > mention.last), default=len(words))
@@ -753,7 +753,7 @@ def _nearest(words:list[Word], mention:Mark, values:Mapping[str, str], stops:lis
     return ""
 
 # %% ../nbs/10_reports.ipynb #ff852566
-def _open_cues(marks:list[Mark], opening:Mapping[str, Callable[[Mark], bool]]) -> dict[Mark, list[tuple[Mark, bool]]]:
+def _open_cues(marks:list[_Mark], opening:Mapping[str, Callable[[_Mark], bool]]) -> dict[_Mark, list[tuple[_Mark, bool]]]:
     "For every mention the cues opened before it, in order of reading, and whether a comma stands between."
     cues, reached = [], {}
     for mark in marks:
@@ -767,7 +767,7 @@ def _open_cues(marks:list[Mark], opening:Mapping[str, Callable[[Mark], bool]]) -
             cues.append((mark, False))
     return reached
 
-def _scopes(words:list[Word], marks:list[Mark]) -> tuple[dict, dict]:
+def _scopes(words:list[_Word], marks:list[_Mark]) -> tuple[dict, dict]:
     "The cues before and behind every mention."
     def or_follows(comma): return any(word.form in ("or", "versus", "vs") for word in words[comma.last:])
     def always(comma): return True
@@ -788,7 +788,7 @@ TURNS = frozenset(", ; but and or although though however except apart aside oth
 EXCEPTS = frozenset("except apart aside other save".split())
 PLAINLY = HERE | GRADES.keys() | frozenset("one only persist persists present remains there".split()) # and fillers
 
-def _elsewhere(words:list[Word], mention:Mark, filler:set[str]) -> Mark|None:
+def _elsewhere(words:list[_Word], mention:_Mark, filler:set[str]) -> _Mark|None:
     "The words behind a denial that affirm for another place: *no effusion on the right, but a small one on the left*."
     turn = next((at for at in range(mention.last + 1, len(words)) if words[at].form in TURNS), len(words))
     first = next((at for at in range(turn, len(words)) if words[at].form not in TURNS), len(words))
@@ -800,9 +800,9 @@ def _elsewhere(words:list[Word], mention:Mark, filler:set[str]) -> Mark|None:
     place = (WHERE & set(said)) - {word.form for word in words[since:turn]}
     excepted = not EXCEPTS.isdisjoint(word.form for word in words[turn:first])
     named = {"one", "on", "in", "at"} & set(said) and (GRADES.keys() | {"one", "present", "persists"}) & set(said)
-    return Mark("cue", "but", first, end - 1) if place and (excepted or named) else None
+    return _Mark("cue", "but", first, end - 1) if place and (excepted or named) else None
 
-def _judge(mention:Mark, before:list, behind:list, lasting:set[str]) -> tuple[float|None, Mark|None]:
+def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[float|None, _Mark|None]:
     "Status of a mention (NaN: history; None: says nothing) and the cue that decided."
     before = [(cue, comma) for cue, comma in before if cue.last < mention.last
               and not (cue.value == "no next" and mention.first > cue.last + 1)
@@ -833,7 +833,7 @@ class Mention(NamedTuple):
     severity: str
     change: str
 
-def _rule(mention:Mark, cue:Mark|None, words:list[Word]) -> str:
+def _rule(mention:_Mark, cue:_Mark|None, words:list[_Word]) -> str:
     "The reason in words: 'no: without', 'maybe: cannot exclude', 'stated', 'normal', 'suggestive words'."
     if cue is not None:
         return f"{cue.value.split()[0]}: {' '.join(word.form for word in words[cue.first:cue.last + 1])}"
@@ -851,7 +851,7 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     mentions += _read_contexts(words, marks)
     cues = breaks + [mark for mark in marks if mark.kind == "cue"]
     answers, used = _read_form(_new_form(sentence, words, cues, mentions, vocabulary))
-    cues = [mark for mark in cues if mark not in used] + [Mark("cue", "stop", mark.first, mark.last) for mark in used]
+    cues = [mark for mark in cues if mark not in used] + [_Mark("cue", "stop", mark.first, mark.last) for mark in used]
     before, behind = _scopes(words, sorted(cues + mentions, key=lambda mark: (mark.last, mark.first)))
     stops = [stop for stop in stops if stop.value == "stop"]
     judged = [(mark, *(answers.get(mark) or _judge(mark, before[mark], behind[mark], vocabulary.lasting)))
@@ -862,12 +862,12 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
         _mention(words, mark, status, cue, stops) for mark, status, cue in judged
         if mark.value != "_disease" or status == 0 or mark.kind == "absent")
 
-def _take_back(words:list[Word], mark:Mark, status:float|None, cue:Mark|None, filler:set[str]) -> tuple:
+def _take_back(words:list[_Word], mark:_Mark, status:float|None, cue:_Mark|None, filler:set[str]) -> tuple:
     "A judged mark, stated after all where its denial goes on about another place."
     other = _elsewhere(words, mark, filler) if status == 0 and mark.kind in ("present", "uncertain") else None
     return (mark, STATUS[mark.kind], other) if other else (mark, status, cue)
 
-def _mention(words:list[Word], mark:Mark, status:float|None, cue:Mark|None, stops:list[Mark]) -> Mention:
+def _mention(words:list[_Word], mark:_Mark, status:float|None, cue:_Mark|None, stops:list[_Mark]) -> Mention:
     "A judged mark, with its place in the sentence."
     look = mark.kind != "absent" and status in (1.0, -1.0)
     rule = "no answer" if status is None and cue is None else _rule(mark, cue, words)

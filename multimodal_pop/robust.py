@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'PENALTIES', 'cross_entropy', 'gce_loss', 'sce_loss', 'forward_loss', 'plot_losses', 'early_pull',
-           'small_losses', 'mix_rows', 'Settings', 'Method', 'plain', 'smoothed', 'corrected', 'early', 'Lesson',
-           'RobustObjective', 'mix', 'teach', 'shrink', 'hold', 'read_labels', 'check_matrix', 'read_noise', 'Axis',
-           'find_axes', 'train_heads', 'noisy_loss', 'choose_penalty', 'RobustPredictor', 'train_robust',
-           'posterior_labels', 'MarginLog', 'rince_loss', 'rince', 'compare_methods', 'ratio_over',
-           'summarise_recovery', 'plot_recovery', 'recovery_grid']
+           'small_losses', 'mix_rows', 'Settings', 'Method', 'plain', 'smoothed', 'corrected', 'early', 'Lesson', 'mix',
+           'teach', 'shrink', 'hold', 'read_labels', 'read_noise', 'Axis', 'find_axes', 'train_heads',
+           'RobustPredictor', 'train_robust', 'posterior_labels', 'MarginLog', 'rince_loss', 'rince', 'compare_methods',
+           'ratio_over', 'summarise_recovery', 'plot_recovery', 'recovery_grid']
 
 # %% ../nbs/12_robust.ipynb #989cfc65
 import copy
@@ -214,7 +213,7 @@ class Lesson:
         return float(1 - right.mean()) if len(right) else 0.0
 
 # %% ../nbs/12_robust.ipynb #1d70dd47
-class RobustObjective(nn.Module):
+class _RobustObjective(nn.Module):
     "The objective of all methods, for `train`; the labels are its own, rows are looked up by number."
     def __init__(self,
         network:nn.Module, # (b, …) -> (b, m · k) logits
@@ -260,7 +259,7 @@ class RobustObjective(nn.Module):
         return total + self.shrink() + self.hold(log_p, weight, rows), {"logits": logits[:, -1].detach()}
 
 # %% ../nbs/12_robust.ipynb #836da5e0
-def mix(self:RobustObjective,
+def mix(self:_RobustObjective,
     x:Tensor, # what the network sees, (b, …)
     target:Tensor, # (b, 1, k)
     weight:Tensor, # (b, m)
@@ -272,7 +271,7 @@ def mix(self:RobustObjective,
     order = torch.randperm(len(x), generator=generator).to(weight.device)
     return *mix_rows(share, order, x, target), weight * weight[order]
 
-def teach(self:RobustObjective,
+def teach(self:_RobustObjective,
     losses:Tensor, # (b, m)
     weight:Tensor, # (b, m)
     epoch:int, # from 0
@@ -281,13 +280,13 @@ def teach(self:RobustObjective,
     forget = (0.2 if self.settings.forget is None else self.settings.forget) * min(1.0, (epoch + 1) / self.settings.ramp)
     return small_losses(losses, weight, forget).roll(self.shape[0] // 2, 1).float()
 
-def shrink(self:RobustObjective) -> Tensor|float:
+def shrink(self:_RobustObjective) -> Tensor|float:
     "The penalty of a linear network's heads."
     if self.penalty is None:
         return 0.0
     return (self.network.weight.view(*self.shape, -1).square().sum((1, 2)) * self.penalty).sum() / 2
 
-def hold(self:RobustObjective,
+def hold(self:_RobustObjective,
     log_p:Tensor, # (b, m, k)
     weight:Tensor, # (b, m)
     rows:Tensor, # (b,)
@@ -300,7 +299,7 @@ def hold(self:RobustObjective,
     mean = torch.einsum("bg,bm,bmk->mgk", member, weight, log_p.exp()) / total[..., None]
     return -(self.anchor * (mean.clamp(min=1e-9).log()[..., None] + self.noise().clamp(min=1e-9).log())).sum()
 
-RobustObjective.mix, RobustObjective.teach, RobustObjective.shrink, RobustObjective.hold = mix, teach, shrink, hold
+_RobustObjective.mix, _RobustObjective.teach, _RobustObjective.shrink, _RobustObjective.hold = mix, teach, shrink, hold
 
 # %% ../nbs/12_robust.ipynb #30cf7d7f
 def read_labels(
@@ -332,7 +331,7 @@ def _refuse(have:int, need:int) -> None:
     raise CohortError(f"labels have {have} classes, but the noise matrix has {need}")
 
 # %% ../nbs/12_robust.ipynb #74d33ac1
-def check_matrix(
+def _check_matrix(
     matrix:Any, # P(given | true), (k, k)
     k:int, # number of classes
 ) -> np.ndarray: # the same as floats
@@ -357,12 +356,12 @@ def read_noise(
         found = noise.by_group if noise.by_group and groups is not None else {}
         codes, matrices = (
             _by_group({g: e.matrix for g, e in found.items()}, n, k, groups)
-            if found else (np.zeros(n, int), check_matrix(noise.matrix, k)[None]))
+            if found else (np.zeros(n, int), _check_matrix(noise.matrix, k)[None]))
         audits = [found[name] for name in _codes(groups, n)[1]] if found else [noise]
         return codes, matrices, np.stack([e.audited * e.joint for e in audits]) if noise.identifiable else None
     if isinstance(noise, Mapping):
         return *_by_group(noise, n, k, groups), None
-    m = np.eye(k) if noise is None else check_matrix(noise, k)
+    m = np.eye(k) if noise is None else _check_matrix(noise, k)
     if m.ndim == 3 and len(m) != n:
         raise CohortError(f"noise holds {len(m)} matrices, but there are {n} rows")
     kinds, codes = np.unique(m.reshape(-1, k * k), axis=0, return_inverse=True)
@@ -377,7 +376,7 @@ def _by_group(noise:Mapping, n:int, k:int, groups:Any) -> tuple[np.ndarray, np.n
     codes, names = _codes(groups, n)
     if lacking := [name for name in names if name not in noise]:
         raise CohortError(f"noise has no matrix for {len(lacking)} of the {len(names)} groups; it knows {', '.join(map(str, noise))}")
-    return codes, np.stack([check_matrix(noise[name], k) for name in names])
+    return codes, np.stack([_check_matrix(noise[name], k) for name in names])
 
 # %% ../nbs/12_robust.ipynb #3ecbc9ba
 PENALTIES = (30.0, 8.0, 2.0, 0.5, 0.12, 0.03)  # on half the squared weights, per mean loss
@@ -422,8 +421,8 @@ def train_heads(
         heads = nn.Linear(x.shape[1], twice * len(penalty) * k)
         nn.init.normal_(heads.weight, std=0.05 if twice == 2 else 1e-6)
         nn.init.zeros_(heads.bias)
-    objective = RobustObjective(heads, lesson, method, weight=np.tile(weight, (1, twice)),
-                                penalty=np.tile(penalty, twice), settings=settings)
+    objective = _RobustObjective(heads, lesson, method, weight=np.tile(weight, (1, twice)),
+                                 penalty=np.tile(penalty, twice), settings=settings)
     batch_size = min(options.pop("batch_size", 8192), len(x))
     options = dict(
         epochs=max(20, -(-100 * batch_size // len(x))), lr=0.1, warmup=0.05, optimizer="adam", weight_decay=0.0,
@@ -435,7 +434,7 @@ def train_heads(
     return w, b[..., 0], noise, history
 
 # %% ../nbs/12_robust.ipynb #79758a7d
-def noisy_loss(
+def _noisy_loss(
     probs:np.ndarray, # out-of-sample probabilities, (n, k)
     likelihood:np.ndarray, # P(given label of the row | true class), (n, k)
 ) -> np.ndarray: # −log likelihood of the given labels, (n,)
@@ -445,7 +444,7 @@ def noisy_loss(
     pool = fit_pool(likelihood.argmax(1), logs, likelihood, ridge=0.01)
     return -np.log(np.maximum((pool(logs) * likelihood).sum(1), 1e-12))
 
-def choose_penalty(
+def _choose_penalty(
     losses:np.ndarray, # left-out losses, (penalties, n), strongest penalty first
 ) -> int: # its place
     "The strongest penalty within half a standard error of the best."
@@ -473,7 +472,7 @@ def _teach_head(z:np.ndarray, lesson:Lesson, method:str, settings:Settings, seed
         probs, task,
         None if noise is None else noise.reshape(folds + 1, p, *noise.shape[1:])[fold, :, task.codes]
     ) if folds else None
-    best = choose_penalty(losses) if folds else 0
+    best = _choose_penalty(losses) if folds else 0
     config = {"dim": z.shape[1], "method": method, "seed": seed, "rows": n, "penalty": float(grid[best]),
               "held_out_loss": float(losses[best].mean()) if folds else None}
     fitted = _as_predictor(*axis.back(w[folds * p + best], b[folds * p + best]), config, history)
@@ -495,7 +494,7 @@ def _left_out(x:np.ndarray, w:np.ndarray, b:np.ndarray, fold:np.ndarray, grid:in
 def _judge(probs:np.ndarray, lesson:Lesson, noise:np.ndarray|None) -> np.ndarray:
     "Left-out losses, (penalties, n); `noise` are the matrices that left-out heads learned, (n, penalties, k, k)."
     if lesson.hard:
-        return np.stack([noisy_loss(p, lesson.likelihood(None if noise is None else noise[:, j])) for j, p in enumerate(probs)])
+        return np.stack([_noisy_loss(p, lesson.likelihood(None if noise is None else noise[:, j])) for j, p in enumerate(probs)])
     return -(lesson.target * np.log(np.maximum(probs, 1e-12))).sum(2)
 
 def _target(k:int) -> Target:
@@ -549,8 +548,8 @@ def _teach_network(model:Any, cohort:Any, lesson:Lesson, method:str, settings:Se
         _network(config | {"seed": seed + 7919 * i}, copy.deepcopy(model.image), [_target(k)])
         for i in range(1 + METHODS[method].twins)
     ]
-    objective = RobustObjective(_Twins(networks) if len(networks) > 1 else networks[0], lesson, method,
-                                settings=settings, views=ImageViews(augment) if isinstance(augment, str) else augment)
+    objective = _RobustObjective(_Twins(networks) if len(networks) > 1 else networks[0], lesson, method,
+                                 settings=settings, views=ImageViews(augment) if isinstance(augment, str) else augment)
     batch_size = min(options.pop("batch_size", 128), len(rows))
     options = {"epochs": max(30, -(-150 * batch_size // len(rows))), "lr": 1e-3} | options
     history = train(objective, Source(images=cohort.images), objective, rows=rows, batch_size=batch_size, seed=seed, **options)

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'NUMBERS', 'DATES', 'YES_WORDS', 'CohortError', 'RowError', 'CohortWarning', 'row_list', 'same_rows',
-           'subject_codes', 'LazyRows', 'mapped_rows', 'take_rows', 'row_chunks', 'Column', 'Schema', 'is_numeric',
-           'is_date', 'days', 'texts', 'column_values', 'distinct', 'infer_kind', 'infer_levels', 'infer_schema',
-           'name_list', 'nearest', 'as_images', 'check_pixels', 'check_names', 'cell_shape', 'check_column', 'align',
-           'order_words', 'class_words', 'task_kind', 'tidy_label', 'level_name', 'find_levels', 'bands', 'tidy_group',
-           'check_rows', 'take_labels', 'take_subject', 'take_groups', 'take_reports', 'to_arrow', 'write_arrow',
-           'open_arrow', 'from_arrow', 'LazyTable', 'mapped_table', 'frame_from', 'TableTransform', 'chunks_of',
-           'Tally', 'few_hidden', 'told_schema', 'encode_rows', 'dense_table']
+           'subject_codes', 'LazyRows', 'take_rows', 'row_chunks', 'Column', 'Schema', 'is_numeric', 'is_date', 'days',
+           'texts', 'column_values', 'distinct', 'infer_kind', 'infer_levels', 'infer_schema', 'name_list', 'nearest',
+           'as_images', 'check_pixels', 'check_names', 'cell_shape', 'check_column', 'align', 'order_words',
+           'class_words', 'task_kind', 'tidy_label', 'find_levels', 'bands', 'tidy_group', 'check_rows', 'take_labels',
+           'take_subject', 'take_groups', 'take_reports', 'to_arrow', 'write_arrow', 'open_arrow', 'from_arrow',
+           'LazyTable', 'frame_from', 'TableTransform', 'chunks_of', 'Tally', 'told_schema', 'encode_rows',
+           'dense_table']
 
 # %% ../nbs/01_schema.ipynb #9afaacf1
 import difflib
@@ -118,10 +118,10 @@ class LazyRows:
         base = self.base
         if isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap) and base.mode != "c" and base.flags.c_contiguous:
             if base.filename is not None and Path(base.filename).is_file():
-                return mapped_rows, (str(base.filename), base.dtype, base.shape, base.offset, self.rows)
+                return _mapped_rows, (str(base.filename), base.dtype, base.shape, base.offset, self.rows)
         return LazyRows, (np.asarray(self), np.arange(len(self)))
 
-def mapped_rows(
+def _mapped_rows(
     path:str, # a file of numbers
     dtype:np.dtype, # their type
     shape:tuple, # (n, …) of the whole array
@@ -519,7 +519,7 @@ def tidy_label(
     classes = tuple(f"{v:g}" if isinstance(v, float) else str(v) for v in levels)
     return pd.Series(find_levels(data, levels), values.index, name=values.name), kind, classes
 
-def level_name(
+def _level_name(
     level:Any, # number or text; None if it is not told
     place:int, # among the levels
 ) -> str: # as it is printed
@@ -710,10 +710,10 @@ class LazyTable:
 
     def __reduce__(self): # to another process goes where the cells lie; those of no file go themselves, and only the rows in use
         if self.path is not None and self.path.is_file():
-            return mapped_table, (str(self.path), self.arrow.column_names, self.index, self.rows)
+            return _mapped_table, (str(self.path), self.arrow.column_names, self.index, self.rows)
         return LazyTable, (self.arrow if self.rows is None else self.arrow.take(pa.array(self.rows)), self.index)
 
-def mapped_table(
+def _mapped_table(
     path:str, # an Arrow file
     names:Sequence[str], # the columns in use
     index:pd.Index, # ids of the rows in use
@@ -795,7 +795,7 @@ class TableTransform:
         return dense_table(self, self.encode(table), table.index)
 
     def to_dict(self) -> dict: # ready for JSON and for other eyes: nothing that only a few people have
-        told = asdict(few_hidden(self))
+        told = asdict(_few_hidden(self))
         return {name: [list(v) if isinstance(v, tuple) else v for v in value] for name, value in told.items() if name != "people"}
 
     @classmethod
@@ -857,7 +857,7 @@ class Tally:
         return float(self.mean), float(sd) if sd > 0 else 1.0, levels, 1 - self.known / max(1, self.rows), people
 
 # %% ../nbs/01_schema.ipynb #7f2ad2e1
-def few_hidden(
+def _few_hidden(
     transform:TableTransform, # fitted, or read from a file
 ) -> TableTransform: # the same numbers for all whom it can tell of
     "What may be written down: no level, mean or share that rests on fewer than `SMALL` people, except where numbers are scaled by it."
@@ -880,7 +880,7 @@ def told_schema(
     transform:TableTransform, # fitted on training rows
 ) -> Schema: # the same kinds
     "A schema without the names of levels that the transform must not tell, or never saw."
-    told = {name: levels for name, levels in zip(transform.columns, few_hidden(transform).levels) if levels}
+    told = {name: levels for name, levels in zip(transform.columns, _few_hidden(transform).levels) if levels}
     keep = lambda column: column.kind == "binary" or column.name not in told
     return Schema(
         column if keep(column) else replace(column, levels=[level for level in column.levels if level in told[column.name]])
@@ -917,7 +917,7 @@ def dense_table(
     made = {}
     for j, (name, kind, levels) in enumerate(zip(transform.columns, transform.kinds, transform.levels)):
         if kind == "categorical" or kind == "binary" and len(levels) > 2:
-            made |= {f"{name}={level_name(level, k)}": codes[:, j] == k for k, level in enumerate(levels)}
+            made |= {f"{name}={_level_name(level, k)}": codes[:, j] == k for k, level in enumerate(levels)}
         else:
             made[name] = np.where(np.isnan(codes[:, j]), transform.mean[j] if kind == "binary" else 0, codes[:, j])
         if transform.missing[j]:
