@@ -7,12 +7,13 @@ __all__ = ['GOLDEN', 'Cohort', 'table_chunks', 'same_values', 'bin_columns', 'su
            'leak_scores', 'plot_leaks', 'fingerprint', 'describe', 'group_box', 'mean_of_people', 'mean_image',
            'strata', 'deal', 'assign_parts', 'identical_images', 'plot_balance', 'write_images', 'open_images', 'align',
            'as_images', 'bands', 'cell_shape', 'check_column', 'check_names', 'check_pixels', 'check_rows', 'chunks_of',
-           'class_words', 'CohortError', 'CohortWarning', 'Column', 'column_values', 'DATES', 'days', 'dense_table',
-           'distinct', 'encode_rows', 'find_levels', 'frame_from', 'from_arrow', 'infer_kind', 'infer_levels',
-           'infer_schema', 'is_date', 'is_numeric', 'KINDS', 'LazyRows', 'LazyTable', 'name_list', 'nearest', 'NUMBERS',
-           'open_arrow', 'order_words', 'row_chunks', 'row_list', 'RowError', 'same_rows', 'Schema', 'subject_codes',
-           'TableTransform', 'take_groups', 'take_labels', 'take_reports', 'take_rows', 'take_subject', 'Tally',
-           'task_kind', 'texts', 'tidy_group', 'tidy_label', 'to_arrow', 'told_schema', 'write_arrow', 'YES_WORDS']
+           'class_words', 'CohortError', 'CohortWarning', 'Column', 'column_options', 'column_values', 'DATES', 'days',
+           'dense_table', 'distinct', 'encode_rows', 'find_levels', 'frame_from', 'from_arrow', 'infer_kind',
+           'infer_levels', 'infer_schema', 'is_date', 'is_numeric', 'KINDS', 'LazyRows', 'LazyTable', 'name_list',
+           'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'row_chunks', 'row_list', 'RowError', 'same_rows',
+           'Schema', 'subject_codes', 'TableTransform', 'take_groups', 'take_labels', 'take_reports', 'take_rows',
+           'take_subject', 'Tally', 'task_kind', 'texts', 'tidy_group', 'tidy_label', 'to_arrow', 'told_schema',
+           'write_arrow', 'YES_WORDS']
 
 # %% ../nbs/01_cohort.ipynb #f8233afb
 import base64
@@ -21,7 +22,6 @@ import html
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from scipy.sparse import csr_array
 
 from .core import COLORS, generator, new_ax, read_json, suppress_small, write_atomic, write_json
 from .schema import (align, as_images, bands, cell_shape, check_column, check_names, check_pixels, check_rows,
-                                   chunks_of, class_words, CohortError, CohortWarning, Column, column_values, DATES,
+                                   chunks_of, class_words, CohortError, CohortWarning, Column, column_options, column_values, DATES,
                                    days, dense_table, distinct, encode_rows, find_levels, frame_from, from_arrow,
                                    infer_kind, infer_levels, infer_schema, is_date, is_numeric, KINDS, LazyRows,
                                    LazyTable, name_list, nearest, NUMBERS, open_arrow, order_words, row_chunks,
@@ -47,7 +47,7 @@ from .schema import (align, as_images, bands, cell_shape, check_column, check_na
 # one door to the room: what the chapter before defines comes along
 _all_ = [
     "align", "as_images", "bands", "cell_shape", "check_column", "check_names", "check_pixels", "check_rows", "chunks_of",
-    "class_words", "CohortError", "CohortWarning", "Column", "column_values", "DATES", "days", "dense_table",
+    "class_words", "CohortError", "CohortWarning", "Column", "column_options", "column_values", "DATES", "days", "dense_table",
     "distinct", "encode_rows", "find_levels", "frame_from", "from_arrow", "infer_kind", "infer_levels", "infer_schema",
     "is_date", "is_numeric", "KINDS", "LazyRows", "LazyTable", "name_list", "nearest", "NUMBERS", "open_arrow",
     "order_words", "row_chunks", "row_list", "RowError", "same_rows", "Schema", "subject_codes", "TableTransform", "take_groups",
@@ -83,13 +83,10 @@ class Cohort:
         if self.images is not None:
             check_pixels(self.images)
             _check_channels(self.info, self.images)
-        given = {
-            name: asdict(v) if isinstance(v, Column) else {"kind": v} if isinstance(v, str) else dict(v)
-            for name, v in (schema or {}).items()
-        }
-        kinds = {name: v.get("kind", "") for name, v in given.items()}
+        given = {name: column_options(options) for name, options in (schema or {}).items()}
+        kinds = {name: options.get("kind", "") for name, options in given.items()}
         self.labels, self.tasks, self.classes = take_labels(labels, self._table, kinds)
-        self.schema = infer_schema(self._table, **{name: v for name, v in given.items() if name not in self.labels})
+        self.schema = infer_schema(self._table, **{name: options for name, options in given.items() if name not in self.labels})
         self.subject, self.groups = take_subject(subject, self.index), take_groups(groups, self.index)
         self.reports = take_reports(reports, self.index)
         _check_constants(self)
@@ -210,9 +207,11 @@ def _select_columns(
     if unknown := [name for name in columns if name not in cohort.schema]:
         raise CohortError(f"table: no column {name_list(unknown)}{nearest(unknown[0], cohort.columns)}")
     check_names(columns, "columns to select")
-    part = object.__new__(Cohort)
-    lazy = isinstance(cohort._table, LazyTable)
-    table = pd.DataFrame(index=cohort.index) if not columns else cohort._table.select(columns) if lazy else cohort._table[columns]
+    part = object.__new__(Cohort)  # the checks were made; they need not be made again
+    if not columns:
+        table = pd.DataFrame(index=cohort.index)
+    else:
+        table = cohort._table.select(columns) if isinstance(cohort._table, LazyTable) else cohort._table[columns]
     part.__dict__.update(cohort.__dict__, info=dict(cohort.info), schema=cohort.schema.only(columns), _table=table)
     return part
 
@@ -246,8 +245,10 @@ def same_values(
         return False
     if x.dtype != object and np.array_equal(x, y):
         return True
-    few = len(pd.unique(y[:1000])) <= min(20, len(y) / 3)  # numbers that all differ could be renamed into any others
-    return few and all(np.array_equal(pd.factorize(x[part])[0], pd.factorize(y[part])[0]) for part in (slice(100), slice(None)))
+    if len(pd.unique(y[:1000])) > min(20, len(y) / 3):
+        return False  # numbers that all differ could be renamed into any others
+    renamed = lambda x, y: np.array_equal(pd.factorize(x)[0], pd.factorize(y)[0])  # codes in order of appearance
+    return renamed(x[:100], y[:100]) and renamed(x, y)  # most columns are told from the label by the first hundred rows
 
 # %% ../nbs/01_cohort.ipynb #7dbc21ec
 def bin_columns(
@@ -361,22 +362,24 @@ def leak_scores(
 ) -> pd.DataFrame: # column, label, score (0.5 or 0: nothing, 1: all), measure, cases (or others, if fewer)
     "How well each column, alone, tells each label; the most telling first."
     part = cohort[:: -(-len(cohort) // most)]
+    columns, fields = part.columns, ["column", "label", "score", "measure", "cases"]
+    if not columns or not part.tasks:
+        return pd.DataFrame(columns=fields)
+    bins, frames = int(np.clip(len(part) // 20, 4, 64)), []
+    codes = bin_columns(_column_matrix(part), bins)
     names, cases, others = _class_indicators(part)
-    fewest, columns, frames = np.minimum(cases.sum(0), others.sum(0)), part.columns, []
-    bins = int(np.clip(len(part) // 20, 4, 64))
-    codes = bin_columns(_column_matrix(part), bins) if columns and part.tasks else None
-    if columns and names:
+    fewest = np.minimum(cases.sum(0), others.sum(0))
+    if names:
         for name, size, score in zip(names, fewest, binned_auc(codes, cases, others, bins + 1).T):
             frames.append(pd.DataFrame({"column": columns, "label": name, "score": score, "measure": "AUC", "cases": int(size)}))
-    for name in (name for name, kind in part.tasks.items() if columns and kind == "continuous"):
-        y = part.labels[name].to_numpy()
-        score = binned_correlation(codes, y, bins + 1)
-        frames.append(pd.DataFrame({
-            "column": columns, "label": name, "score": score, "measure": "correlation",
-            "cases": int((~np.isnan(y)).sum())
-        }))
-    frames = frames or [pd.DataFrame(columns=["column", "label", "score", "measure", "cases"])]
-    scores = pd.concat(frames).dropna().sort_values("score", ascending=False, kind="stable")
+    for name, kind in part.tasks.items():
+        if kind == "continuous":
+            y = part.labels[name].to_numpy()
+            score, known = binned_correlation(codes, y, bins + 1), int((~np.isnan(y)).sum())
+            frames.append(pd.DataFrame({"column": columns, "label": name, "score": score, "measure": "correlation", "cases": known}))
+    if not frames:
+        return pd.DataFrame(columns=fields)
+    scores = pd.concat(frames)[fields].dropna().sort_values("score", ascending=False, kind="stable")
     return scores.drop_duplicates(["column", "label"]).reset_index(drop=True)
 
 # %% ../nbs/01_cohort.ipynb #224cdc3e
@@ -794,25 +797,31 @@ def _load_cohort(
                 if about["schema"] else pd.DataFrame(index=index)),
         schema=Schema.from_dict(about["schema"]),
         classes={name: tuple(classes) for name, classes in about["classes"].items()})
-    sizes = {
-        about["rows"],
-        len(index),
-        len(cohort._table) if not about["schema"] else cohort._table.arrow.num_rows,
-        len(index) if cohort.images is None else len(cohort.images)
-    }
-    if len(sizes) > 1:
-        raise CohortError(f"folder {folder.name!r}: its files have different numbers of rows; save the cohort again")
-    for name in [
-            name for name, pair in cohort.classes.items()
-            if len(pair) == 2 and YES_WORDS.get(frozenset(map(str.casefold, pair))) == pair[0].casefold()
-    ]:
-        warnings.warn(
-            f"label {name!r}: {cohort.classes[name][1]!r} counts as ill, as earlier versions sorted words; read the"
-            f" table again if it should be {cohort.classes[name][0]!r}",
-            CohortWarning,
-            stacklevel=3,
-        )
+    _check_whole(cohort, about["rows"], folder)
+    _warn_turned(cohort)
     return cohort
+
+def _check_whole(
+    cohort:Cohort, # newly opened
+    rows:int, # people when it was saved
+    folder:Path, # where it lies
+) -> None:
+    "Raise `CohortError` if ids, table and images are not of the same number of people."
+    table = cohort._table.arrow.num_rows if isinstance(cohort._table, LazyTable) else len(cohort._table)
+    images = len(cohort) if cohort.images is None else len(cohort.images)
+    if not rows == len(cohort) == table == images:
+        raise CohortError(f"folder {folder.name!r}: its files have different numbers of rows; save the cohort again")
+
+def _warn_turned(
+    cohort:Cohort, # newly opened
+) -> None:
+    "Warn of labels saved when two words still stood in the order of the alphabet, and the wrong one counts as ill."
+    for name, words in cohort.classes.items():
+        if len(words) == 2 and YES_WORDS.get(frozenset(map(str.casefold, words))) == words[0].casefold():
+            warnings.warn(
+                f"label {name!r}: {words[1]!r} counts as ill, as earlier versions sorted words; read the"
+                f" table again if it should be {words[0]!r}",
+                CohortWarning, stacklevel=4)
 
 def open_images(
     path:str|Path, # a .npy file

@@ -156,9 +156,9 @@ def suppress_small(
 ) -> Any: # the same shape, small counts replaced by the text "<5"
     "Replace counts between 1 and `threshold` − 1, so that no table points at a person. Zeros stay."
     show = lambda n: f"<{threshold}" if 0 < n < threshold else n
-    if isinstance(counts, pd.DataFrame):
-        return counts.map(show)
-    shown = counts.map(show) if isinstance(counts, pd.Series) else show(counts)
+    if not isinstance(counts, (pd.Series, pd.DataFrame)):
+        return show(counts)
+    shown = counts.map(show)
     if whole and len(others := counts[counts >= threshold]) and counts.between(1, threshold - 1).any():
         shown = shown.astype(object)
         shown[others.idxmin()] = f"≥{threshold}"
@@ -166,7 +166,7 @@ def suppress_small(
 
 def gives_away(
     sizes:Sequence[int], # of the groups that are not shown, each from 1 to SMALL - 1
-) -> bool:
+) -> bool: # True if the total must not be shown either
     "Whether their total, which anybody can get by subtraction, says how large one of them is."
     total, many = int(np.sum(sizes)), len(sizes)
     return many > 0 and (total < SMALL or total in (many, (SMALL - 1) * many))
@@ -206,8 +206,9 @@ class _PlainFigure(Figure):
     "A figure in which a dollar sign is a dollar sign; only the powers of ten of a logarithmic axis are set as formulas."
 
     def draw(self, renderer:Any) -> None:
-        for axis in (axis for ax in self.axes for axis in (ax.xaxis, ax.yaxis)):
-            axis.get_ticklabels(which="both")  # writes them, so that they can be looked at
+        for ax in self.axes:
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.get_ticklabels(which="both")  # writes them, so that they can be looked at
         for text in self.findobj(Text):
             if "$" in text.get_text():
                 text.set_parse_math(text.get_text().startswith("$\\mathdefault{"))

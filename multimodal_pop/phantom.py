@@ -12,7 +12,7 @@ __all__ = ['HEART', 'TASK_TABLE', 'RENDERED', 'COLUMNS', 'BYSTANDERS', 'DERIVED'
 
 # %% ../nbs/02_phantom.ipynb #67839fe1
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -225,7 +225,7 @@ LEVELS = {
 
 # %% ../nbs/02_phantom.ipynb #e1f759d1
 def read_rows(
-    text:str, # a text block, or a field of one
+    text:str, # a text block, such as `HEART`
 ) -> pd.DataFrame: # indexed by name
     "A table of the text block `text`: one header line, one line a row, the last field may hold spaces."
     header, *lines = text.strip().splitlines()
@@ -235,7 +235,7 @@ def read_rows(
     return table.apply(lambda column: pd.to_numeric(column) if column.str.fullmatch(r"-?[\d.]+").all() else column)
 
 def _read_causes(
-    text:str, # a text block, or a field of one
+    text:str, # the field `causes` of a row: "parent:weight parent:weight"
 ) -> dict[str, float]: # parent -> weight
     "Parents and relative weights of a node, from `parent:weight parent:weight`."
     return {name: float(weight) for name, weight in (pair.split(":") for pair in text.split())}
@@ -311,7 +311,7 @@ def _draw_share(
 
 def _draw_causes(
     draw:np.random.Generator, # generator of this purpose
-    text:str, # a text block, or a field of one
+    text:str, # the field `causes` of a row
 ) -> dict[str, float]: # parents and relative weights
     "Relative weights of a node's causes, each spread around its prior."
     return {name: weight * draw.uniform(*PRIORS["weight_spread"]) for name, weight in _read_causes(text).items()}
@@ -371,11 +371,12 @@ def _add_derived(
 # %% ../nbs/02_phantom.ipynb #d53ee331
 def _level_scores(
     draw:np.random.Generator, # generator of this purpose
-    name:str, # the node's or column's name
+    name:str, # "sex", "ethnicity" or "centre"
 ) -> np.ndarray: # (levels,)
     "A score for each level of a categorical root, with mean 0 and variance 1 over people."
     share = np.array([p for _, p in LEVELS[name]])
-    score = np.arange(len(share)) if len(share) == 2 else draw.permutation(np.linspace(-1, 1, len(share)))
+    ordered = len(share) == 2  # more than two levels have no order of their own: it is drawn
+    score = np.arange(len(share)) if ordered else draw.permutation(np.linspace(-1, 1, len(share)))
     score = score - share @ score
     return score / np.sqrt(share @ score**2)
 
@@ -639,7 +640,7 @@ def scan(
 # %% ../nbs/02_phantom.ipynb #2bf9959d
 def _render_rows(
     world:World, # the population
-    p:dict, # renderer parameters, (n, 1, 1) each
+    p:dict, # renderer parameters, (n,) each
     keys:np.ndarray, # seeds of the pixel noise, (n,)
     size:int, # image height and width, pixels
     mark:np.ndarray|None=None, # who carries the planted mark, (n,) bool; None for nobody
@@ -665,7 +666,7 @@ def _mark_area(
 
 def render(
     world:World, # the population
-    p:dict, # renderer parameters, (n, 1, 1) each
+    p:dict, # renderer parameters, (n,) each, from `parameters`
     keys:np.ndarray, # seeds of the pixel noise, (n,)
     size:int, # image height and width, pixels
     *,
@@ -673,11 +674,12 @@ def render(
     chunk:int=32, # people at a time
     workers:int=2, # threads
 ) -> np.ndarray: # (n, 3, h, w) uint8
-    "Images of all participants, in chunks that fit the cache, over two threads."
+    "Images of all participants, in chunks that fit the cache, over a few threads."
     images = np.empty((len(keys), 3, size, size), np.uint8)
     def one(start):
         part = slice(start, start + chunk)
-        images[part] = _render_rows(world, {k: v[part] for k, v in p.items()}, keys[part], size, None if mark is None else mark[part])
+        marked = None if mark is None else mark[part]
+        images[part] = _render_rows(world, {name: value[part] for name, value in p.items()}, keys[part], size, marked)
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(one, range(0, len(keys), chunk)))
     return images
@@ -717,8 +719,8 @@ def to_units(
 
 def in_units(
     world:World, # the population
-    name:str, # the node's or column's name
-    row:pd.Series, # one row of a table of priors
+    name:str, # the column's name
+    row:pd.Series, # its row of `world.columns`
     z:np.ndarray, # values of the node in SD, (n,)
 ) -> Any: # n values
     "One column in its own units."
@@ -760,17 +762,17 @@ def column_roles(
     shared = weights[names].T @ sigma.loc[shown, tasks]
     effect = (shared ** 2).div(np.maximum(visibility, 1e-9), axis=0)
     seen = visibility.values >= VISIBLE
-    second = world.columns.formula.values != ""
+    derived = world.columns.formula.values != ""
+    role = lambda teaches: np.select([teaches & derived, teaches, seen], ["redundant", "useful", "nuisance"], "irrelevant")
     table = pd.DataFrame({"visibility": visibility, "effect": effect.max(axis=1)})
     for task in tasks:
-        informative = effect[task].values >= INFORMATIVE
-        table[task] = np.select([seen & informative & second, seen & informative, seen], ["redundant", "useful", "nuisance"], "irrelevant")
-    ranks = table[tasks].isin(["useful", "redundant"]).any(axis=1)
-    alone = (sigma.loc[names, tasks] ** 2).max(axis=1)
-    unseen = (visibility < VISIBLE / 5) & (alone < INFORMATIVE / 5)
-    seen_well = (visibility > VISIBLE * 1.5) & ((table.effect < INFORMATIVE / 5) | (table.effect > INFORMATIVE * 1.5))
-    table["scored"] = unseen | seen_well
-    table.insert(0, "role", np.select([ranks & second, ranks, seen], ["redundant", "useful", "nuisance"], "irrelevant"))
+        table[task] = role(seen & (effect[task].values >= INFORMATIVE))
+    teaches_any = table[tasks].isin(["useful", "redundant"]).any(axis=1)
+    whole_effect = (sigma.loc[names, tasks] ** 2).max(axis=1)  # of the whole column, its unseen part included
+    clearly_out = (visibility < VISIBLE / 5) & (whole_effect < INFORMATIVE / 5)
+    clear_effect = (table.effect < INFORMATIVE / 5) | (table.effect > INFORMATIVE * 1.5)
+    table["scored"] = clearly_out | (visibility > VISIBLE * 1.5) & clear_effect
+    table.insert(0, "role", role(teaches_any))
     return table.join(effect.add_prefix("effect_"))
 
 # %% ../nbs/02_phantom.ipynb #c731ed6e
@@ -797,7 +799,7 @@ ANATOMY = ("background", "fat_ring", "chest_wall", "lung", "liver", "aorta", "ep
 
 def _label_rows(
     world:World, # the population
-    p:dict, # renderer parameters, (n, 1, 1) each
+    p:dict, # renderer parameters, (n,) each
     size:int, # image height and width, pixels
 ) -> np.ndarray: # (n, h, w) uint8, index into ANATOMY
     "Which tissue covers most of each pixel at end-diastole."
@@ -981,7 +983,7 @@ def _label_people(
     return pd.DataFrame(labels, index=index)
 
 def _group_people(
-    table:pd.DataFrame, # priors, one row a node
+    table:pd.DataFrame, # the people's table, (n, p)
     age:pd.Series, # age at imaging, years
 ) -> pd.DataFrame: # (n, 4) categories
     "Sex, age band, ethnicity and centre."
@@ -992,7 +994,7 @@ def _group_people(
 # %% ../nbs/02_phantom.ipynb #57e92d2b
 def _drop_values(
     world:World, # the population
-    table:pd.DataFrame, # priors, one row a node
+    table:pd.DataFrame, # the table without gaps, (n, p)
     deprived:np.ndarray, # deprivation in SD, (n,)
     draw:np.random.Generator, # generator of this purpose
 ) -> pd.DataFrame: # the table with gaps
@@ -1006,17 +1008,22 @@ def _drop_values(
 
 def schema_of(
     world:World, # the population
-    columns:list[str], # the table's columns and their priors
+    columns:Sequence[str], # which of its columns
 ) -> dict[str, Column]: # column -> what it holds
     "Kinds, units and levels of the table's columns."
     schema = {}
     for name in columns:
         row = world.columns.loc[name]
-        levels = (
-            [level for level, _ in LEVELS[name]] if row.kind == "categorical" else
-            range(int(row["mean"])) if row.kind == "ordinal" else [0, 1])
-        kind = "continuous" if row.kind == "lognormal" else row.kind
-        schema[name] = Column(name, kind, row.unit, () if kind == "continuous" else tuple(levels))
+        kind, levels = row.kind, ()
+        if kind == "lognormal":
+            kind = "continuous"
+        elif kind == "categorical":
+            levels = tuple(level for level, _ in LEVELS[name])
+        elif kind == "ordinal":
+            levels = tuple(range(int(row["mean"])))
+        elif kind == "binary":
+            levels = (0, 1)
+        schema[name] = Column(name, kind, row.unit, levels)
     return schema
 
 # %% ../nbs/02_phantom.ipynb #27cd9c06

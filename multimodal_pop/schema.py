@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['KINDS', 'NUMBERS', 'DATES', 'YES_WORDS', 'CohortError', 'RowError', 'CohortWarning', 'row_list', 'same_rows',
            'subject_codes', 'LazyRows', 'take_rows', 'row_chunks', 'Column', 'Schema', 'is_numeric', 'is_date', 'days',
-           'texts', 'column_values', 'distinct', 'infer_kind', 'infer_levels', 'infer_schema', 'name_list', 'nearest',
-           'as_images', 'check_pixels', 'check_names', 'cell_shape', 'check_column', 'align', 'order_words',
-           'class_words', 'task_kind', 'tidy_label', 'find_levels', 'bands', 'tidy_group', 'check_rows', 'take_labels',
-           'take_subject', 'take_groups', 'take_reports', 'to_arrow', 'write_arrow', 'open_arrow', 'from_arrow',
-           'LazyTable', 'frame_from', 'TableTransform', 'chunks_of', 'Tally', 'told_schema', 'encode_rows',
-           'dense_table']
+           'texts', 'column_values', 'distinct', 'infer_kind', 'infer_levels', 'infer_schema', 'column_options',
+           'name_list', 'nearest', 'as_images', 'check_pixels', 'check_names', 'cell_shape', 'check_column', 'align',
+           'order_words', 'class_words', 'task_kind', 'tidy_label', 'find_levels', 'bands', 'tidy_group', 'check_rows',
+           'take_labels', 'take_subject', 'take_groups', 'take_reports', 'to_arrow', 'write_arrow', 'open_arrow',
+           'from_arrow', 'LazyTable', 'frame_from', 'TableTransform', 'chunks_of', 'Tally', 'told_schema',
+           'encode_rows', 'dense_table']
 
 # %% ../nbs/01_schema.ipynb #9afaacf1
 import difflib
@@ -56,12 +56,13 @@ def same_rows(
     "Refuse pandas objects whose ids differ or stand in another order; a plain 0, 1, 2, … says nothing of people, and arrays have no ids. Raises `CohortError`."
     indices = {name: v.index for name, v in named.items() if isinstance(v, (pd.Series, pd.DataFrame))}
     known = {name: index for name, index in indices.items() if not index.equals(pd.RangeIndex(len(index)))}
-    (first, ids), *others = known.items() or [("", None)]
-    # ids put into order may read 0, 1, 2, … too; pandas keeps them as an Index, while it counts rows by a RangeIndex
-    others += [
-        (name, index) for name, index in indices.items()
-        if ids is not None and name not in known and not isinstance(index, pd.RangeIndex) and index.isin(ids).all()
-    ]
+    if not known:
+        return
+    (first, ids), *others = known.items()
+    for name, index in indices.items():
+        # ids put into order may read 0, 1, 2, … too; pandas keeps them as an Index, while it counts rows by a RangeIndex
+        if name not in known and not isinstance(index, pd.RangeIndex) and index.isin(ids).all():
+            others.append((name, index))
     for name, index in others:
         if len(index) == len(ids) and not index.equals(ids):
             same = index.isin(ids).all()
@@ -284,8 +285,10 @@ def infer_kind(
             "use pd.to_numeric if it is a quantity, else say that it is categorical",
             CohortWarning, stacklevel=2)
     if data.dtype == object or category:
-        return "binary" if len(levels) == 2 else "categorical" if len(levels) else "continuous"
-    whole = all(float(level).is_integer() for level in levels[:11])
+        if not len(levels):
+            return "continuous"  # nothing is known of anybody: nothing speaks for names
+        return "binary" if len(levels) == 2 else "categorical"
+    whole = all(float(level).is_integer() for level in levels[:11])  # an ordinal column has ten at most
     if whole and len(levels) == 2 or pd.api.types.is_bool_dtype(values.dtype):
         return "binary"
     return "ordinal" if whole and 2 < len(levels) <= min(10, len(data) / 3) else "continuous"
@@ -314,9 +317,9 @@ def infer_schema(
         raise CohortError(f"the schema names {name_list(unknown)}, which the table lacks{nearest(unknown[0], table.columns)}")
     columns = []
     for name in table.columns:
-        given = overrides.get(name, {})
-        given = asdict(given) if isinstance(given, Column) else {"kind": given} if isinstance(given, str) else dict(given)
-        given = given if "kind" in given else given | {"kind": infer_kind(table[name])}
+        given = column_options(overrides.get(name, {}))
+        if "kind" not in given:
+            given["kind"] = infer_kind(table[name])
         if not given.get("levels"):
             given["levels"] = infer_levels(table[name], Column(name, given["kind"]).kind)
         elif (odd := ~pd.Series(column_values(table[name])).isin([None, np.nan, *given["levels"]])).any():
@@ -326,6 +329,14 @@ def infer_schema(
             )
         columns.append(Column(**{**given, "name": name}))
     return Schema(columns)
+
+def column_options(
+    given:str|dict|Column, # what somebody says of a column: its kind, some fields of `Column`, or all of them
+) -> dict: # fields of `Column`, those that were given
+    "The three ways to describe a column, as one."
+    if isinstance(given, Column):
+        return asdict(given)
+    return {"kind": given} if isinstance(given, str) else dict(given)
 
 def name_list(
     names:Sequence[str], # column names
@@ -413,16 +424,26 @@ def check_column(
     elif holds not in ("categorical", "empty", "string"):
         number = values.map(lambda v: isinstance(v, (int, float, np.number, np.bool_))).to_numpy(dtype=bool)
         odd = ~number & values.notna().to_numpy()
-        what = "mixes numbers with something else" if number.any() else "holds neither numbers nor text"
-        raise CohortError(f"{where} {what} in {row_list(odd)}; set these cells missing, then use .astype(float)")
+        complaint = "mixes numbers with something else" if number.any() else "holds neither numbers nor text"
+        raise CohortError(f"{where} {complaint} in {row_list(odd)}; set these cells missing, then use .astype(float)")
     elif holds == "string" and values.nunique() > 10:
-        number = pd.to_numeric(values, errors="coerce").notna() | values.isna()
-        if values.notna().sum() / 2 < (number & values.notna()).sum() and not number.all():
-            odd, shown = ~number & values.notna(), values[~number & values.notna()].astype(str)
-            limit = shown.str.match(r"\s*[<>≤≥]").mean() > 0.5  # missing would hide that these are the lowest, or the highest
-            raise CohortError(f"{where} holds numbers, but words in {row_list(odd)}, written like {cell_shape(shown.iloc[0])!r}; " +
-                              ("write a number for values beyond the limit of detection, such as half of it"
-                               if limit else "set these cells missing, then use .astype(float)"))
+        _check_words(values, where)
+
+def _check_words(
+    values:pd.Series, # a column of texts
+    where:str, # its place, for the message
+) -> None:
+    "Raise `CohortError` if most texts are numbers and some are words: it was meant to be a quantity."
+    there, number = values.notna(), pd.to_numeric(values, errors="coerce").notna()
+    word = there & ~number
+    if number.sum() <= there.sum() / 2 or not word.any():
+        return
+    shown = values[word].astype(str)
+    if shown.str.match(r"\s*[<>≤≥]").mean() > 0.5:  # missing would hide that these are the lowest, or the highest
+        do = "write a number for values beyond the limit of detection, such as half of it"
+    else:
+        do = "set these cells missing, then use .astype(float)"
+    raise CohortError(f"{where} holds numbers, but words in {row_list(word)}, written like {cell_shape(shown.iloc[0])!r}; {do}")
 
 # %% ../nbs/01_schema.ipynb #46245567
 def align(
@@ -863,17 +884,30 @@ def _few_hidden(
     "What may be written down: no level, mean or share that rests on fewer than `SMALL` people, except where numbers are scaled by it."
     if not transform.people:  # read from a file: it was hidden when that was written
         return transform
-    few = lambda people: 0 < people < SMALL
     levels, mean, missing = [], [], []
     for kind, names, middle, gap, (without, having, *each) in zip(
             transform.kinds, transform.levels, transform.mean, transform.missing, transform.people):
-        two = kind == "binary" and len(names) <= 2
-        levels.append(names if two else tuple(None if few(k) else name for name, k in zip(names, each)))
+        yes_or_no = kind == "binary" and len(names) <= 2
+        levels.append(names if yes_or_no else tuple(None if _few(people) else name for name, people in zip(names, each)))
         if kind == "binary":  # not needed to encode; to the last digit it would be a fraction that tells its numbers
-            middle = 0.0 if not two else round(middle, 0) if any(map(few, each)) else round(middle, 2) if few(without) else middle
+            middle = _told_share(middle, without, each) if yes_or_no else 0.0
         mean.append(middle)
-        missing.append(0.0 if few(without) else 1.0 if few(having) else gap)
+        missing.append(0.0 if _few(without) else 1.0 if _few(having) else gap)
     return replace(transform, mean=tuple(mean), levels=tuple(levels), missing=tuple(missing))
+
+def _few(people:int) -> bool:
+    "Somebody, but so few that a number about them would be about a person."
+    return 0 < people < SMALL
+
+def _told_share(
+    share:float, # of those with the second level
+    without:int, # people of whom it is not known
+    each:Sequence[int], # people with each level
+) -> float: # as exact as it may be told
+    "The share of a binary column: to the last digit, to the second if few lack it, or only which level is commoner."
+    if any(map(_few, each)):
+        return round(share, 0)
+    return round(share, 2) if _few(without) else share
 
 def told_schema(
     schema:Schema, # of the columns
@@ -881,11 +915,12 @@ def told_schema(
 ) -> Schema: # the same kinds
     "A schema without the names of levels that the transform must not tell, or never saw."
     told = {name: levels for name, levels in zip(transform.columns, _few_hidden(transform).levels) if levels}
-    keep = lambda column: column.kind == "binary" or column.name not in told
-    return Schema(
-        column if keep(column) else replace(column, levels=[level for level in column.levels if level in told[column.name]])
-        for column in schema.values()
-    )
+    columns = []
+    for column in schema.values():
+        if column.kind != "binary" and column.name in told:
+            column = replace(column, levels=[level for level in column.levels if level in told[column.name]])
+        columns.append(column)
+    return Schema(columns)
 
 # %% ../nbs/01_schema.ipynb #a60350b1
 def encode_rows(
