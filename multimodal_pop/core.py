@@ -156,7 +156,9 @@ def suppress_small(
 ) -> Any: # the same shape, small counts replaced by the text "<5"
     "Replace counts between 1 and `threshold` − 1, so that no table points at a person. Zeros stay."
     show = lambda n: f"<{threshold}" if 0 < n < threshold else n
-    if not isinstance(counts, (pd.Series, pd.DataFrame)):
+    if isinstance(counts, pd.DataFrame):
+        return counts.map(show)
+    if not isinstance(counts, pd.Series):
         return show(counts)
     shown = counts.map(show)
     if whole and len(others := counts[counts >= threshold]) and counts.between(1, threshold - 1).any():

@@ -10,6 +10,7 @@ __all__ = ['ENCODERS', 'IMAGENET', 'check_activations', 'shortcut', 'BasicBlock'
 # %% ../nbs/06_encoders.ipynb #534ac7ca
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -27,9 +28,9 @@ def check_activations(
     *example:Tensor, # an input that it accepts
 ) -> list[str]: # complaints, empty if explanations can be trusted
     "Activations that are called more than once or work in place; functional ones can't be seen."
-    names = {m: n for n, m in network.named_modules() if type(m).__module__ == nn.ReLU.__module__}
-    calls = dict.fromkeys(names, 0)
-    hooks = [m.register_forward_hook(lambda m, *_: calls.__setitem__(m, calls[m] + 1)) for m in names]
+    names = {m: n for n, m in network.named_modules() if type(m).__module__ == nn.ReLU.__module__}  # torch's own activations
+    calls = Counter({m: 0 for m in names})
+    hooks = [m.register_forward_hook(lambda m, *_: calls.update([m])) for m in names]
     training = network.training
     with torch.no_grad():
         network.eval()(*example)
@@ -129,7 +130,7 @@ def _start_residual(module:nn.Module) -> None:
 
 # %% ../nbs/06_encoders.ipynb #8fd0337f
 class SmallNet(nn.Module):
-    "Four strided 3 × 3 convolutions, for processors without a GPU: about a ninth of a ResNet-18's time."
+    "Four strided 3 × 3 convolutions, for processors without a GPU, where a ResNet-18 takes several times as long."
     def __init__(
         self,
         *,
@@ -228,15 +229,18 @@ def _read_weights(path:str|Path) -> dict[str, Tensor]:
     except Exception as error:
         raise ValueError(f"{path.name} can't be read as plain weights (code in pickles is refused): {error}") from error
     for key in ("state_dict", "model", "model_state_dict"):
-        state = state[key] if isinstance(state, Mapping) and isinstance(state.get(key), Mapping) else state
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
     if not isinstance(state, Mapping):
         raise ValueError(f"{path.name} holds {type(state).__name__}, not a dictionary of tensors")
     return {k: v for k, v in state.items() if isinstance(v, Tensor)}
 
 def _best_prefix(names:Sequence[str], wanted:set[str]) -> str:
     "The prefix (such as `module.` or `encoder.`) under which most of the wanted names are found."
-    prefixes = {""} | {n[:-len(w)] for n in names for w in ("conv1.weight", "features.0.0.weight", "layer1.0.weight") if n.endswith(w)}
-    return max(sorted(prefixes), key=lambda p: sum(n.startswith(p) and n[len(p):] in wanted for n in names))
+    first_layers = "conv1.weight", "features.0.0.weight", "layer1.0.weight"  # of our families; what stands before is a prefix
+    prefixes = {""} | {name.removesuffix(first) for name in names for first in first_layers if name.endswith(first)}
+    found_under = lambda prefix: sum(name.startswith(prefix) and name[len(prefix):] in wanted for name in names)
+    return max(sorted(prefixes), key=found_under)
 
 # %% ../nbs/06_encoders.ipynb #e6723a5a
 def fit_channels(
@@ -254,10 +258,10 @@ def load_weights(
     own, found = network.state_dict(), _read_weights(path)
     prefix = _best_prefix(list(found), set(own))
     found = {k[len(prefix):]: v for k, v in found.items() if k.startswith(prefix)}
-    first = next((k for k, v in own.items() if v.ndim == 4), None)
-    adapted = [first] if first in found and found[first].ndim == 4 and found[first].shape[1] != own[first].shape[1] else []
-    for key in adapted:
-        found[key] = fit_channels(found[key], own[key].shape[1])
+    adapted, first = [], next((k for k, v in own.items() if v.ndim == 4), None)  # the first convolution meets the channels
+    if first in found and found[first].ndim == 4 and found[first].shape[1] != own[first].shape[1]:
+        found[first] = fit_channels(found[first], own[first].shape[1])
+        adapted = [first]
     fits = [k for k in own if k in found and found[k].shape == own[k].shape]
     report = WeightsReport(tuple(k for k in fits if k not in adapted), tuple(k for k in adapted if k in fits),
                            tuple(k for k in own if k not in found), tuple(k for k in found if k not in own),

@@ -111,8 +111,8 @@ def _check_classes(
 ) -> None:
     "Every class of the test rows must be among the training rows. Raises `CohortError` naming classes and rows."
     for task in tasks:
-        new = ~np.isnan(task.test) & ~np.isin(task.test, task.train) if task.kind != "continuous" else np.zeros(len(task.test), bool)
-        if new.any():
+        new = ~np.isnan(task.test) & ~np.isin(task.test, task.train)
+        if task.kind != "continuous" and new.any():
             names = ", ".join(repr(task.classes[int(k)]) for k in np.unique(task.test[new]))
             raise CohortError(
                 f"y_test, column {task.name!r}, holds classes that y_train never has: {names} in {row_list(new)}; leave"
@@ -309,9 +309,10 @@ def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any
 def _notes(task:Task, probe:Any) -> dict:
     "What a table does not say: how many rows, what was left out, and why a number may be missing."
     held, size = np.unique(task.test[~np.isnan(task.test)], return_counts=True)
-    few = task.kind != "continuous" and len(held) < 2
-    reason = f"the test rows hold {'only class ' + str(int(held[0])) if len(held) else 'no label'}: AUC is not defined" if few else ""
-    if task.kind != "continuous" and not few and size.min() < 2:
+    reason = ""
+    if task.kind != "continuous" and len(held) < 2:
+        reason = f"the test rows hold {f'only class {int(held[0])}' if len(held) else 'no label'}: AUC is not defined"
+    elif task.kind != "continuous" and size.min() < 2:
         reason = f"the test rows hold a single one of class {int(held[size.argmin()])}: AUC has no interval"
     return {
         "kind": task.kind, "classes": list(task.classes),
@@ -371,7 +372,9 @@ def draw_labels(
     share = np.maximum(1, np.floor(size * count / len(there))).astype(int)
     while share.sum() != count and (share.sum() < count or share.max() > 1):
         step = 1 if share.sum() < count else -1
-        share[np.argmax(step * (size * count / len(there) - share) - 1e9 * (share + step < 1) - 1e9 * (share + step > size))] += step
+        remainder = step * (size * count / len(there) - share)  # how much a class lacks, or has too much
+        allowed = (share + step >= 1) & (share + step <= size)
+        share[np.argmax(np.where(allowed, remainder, -np.inf))] += step
     return np.sort(np.concatenate([rng.choice(there[y[there] == c], m, replace=False) for c, m in zip(classes, share)]))
 
 # %% ../nbs/09_evaluate.ipynb #e75c9cbd
@@ -411,7 +414,9 @@ def _one_share(z_train, z_test, tasks, share, draws, subject, metrics, seed, res
     made, sizes = {}, {}
     for task in tasks:
         names = [name for name in metrics or ("auc", "r2") if name in KIND_METRICS[task.kind]]
-        for d in range((draws if share != 1 else 1) if names else 0):
+        if not names:
+            continue
+        for d in range(1 if share == 1 else draws):  # all labels can be drawn in one way only
             rows = draw_labels(task.train, share, task.kind, seed=1000 * seed + d)
             probe = fit_probe(z_train[rows], task.train[rows], kind=task.kind, k=len(task.classes), seed=seed)
             found = metric_set(task.test, probe.predict(z_test), task.kind, prior=probe.prior, names=names)
@@ -574,7 +579,7 @@ def survival_probe(
     *,
     subject:Sequence|None=None, # who each test row belongs to, (n_test,)
     seed:int=0, # of inner folds and resampling
-) -> pd.DataFrame: # columns metric, value, low, high; the test rows' risk is in nobody's way: see `fit_cox`
+) -> pd.DataFrame: # columns metric, value, low, high; `fit_cox` gives the weights, and with them the risk itself
     "Cox regression on a frozen embedding, judged by the C-index."
     z_train, z_test = _read_rows(z_train, y_train, z_test, y_test, subject)
     y_train, y_test = np.asarray(y_train, float), np.asarray(y_test, float)

@@ -293,11 +293,11 @@ def _edges(point:float, drawn:np.ndarray, few:float, share:bool, confidence:floa
     if share and point in (0, 1):
         low = ((1 - confidence) / 2) ** (1 / few)
         return (low, 1.0) if point == 1 else (0.0, 1 - low)
-    reach = stats.t.isf((1 - confidence) / 2, few - 1) * np.sqrt(1 / (1 - 1 / few))
-    if share:
+    reach = stats.t.isf((1 - confidence) / 2, few - 1) * np.sqrt(1 / (1 - 1 / few))  # in SD of the draws
+    if share:  # of a logit, by the delta method
         reach *= drawn.std(ddof=1) / (point * (1 - point))
         return tuple(special.expit(special.logit(point) + np.array([-reach, reach])))
-    tail, floor = stats.norm.sf(reach), 0 if drawn.min() >= 0 else -np.inf
+    tail, floor = stats.norm.sf(reach), 0 if drawn.min() >= 0 else -np.inf  # an error is never below 0
     low, high = np.quantile(drawn, [tail, 1 - tail]) - (drawn.mean() - point)
     return max(low, floor), high
 
@@ -431,8 +431,9 @@ def compare(
         raise CohortError(f"none of the {len(y)} rows has a label; there is nothing to compare on")
     subject = None if subject is None else subject_codes(subject, len(y))[keep]
     make = metric_maker(metric)
-    if metric in KIND_METRICS["multiclass"] and (bad := keep & ~np.isin(y, range(a.shape[1] if a.ndim == 2 else 2))).any():
-        raise CohortError(f"y must hold classes 0 to {a.shape[1] - 1 if a.ndim == 2 else 1} for {metric!r}; it doesn't in {row_list(bad)}")
+    classes = a.shape[1] if a.ndim == 2 else 2
+    if metric in KIND_METRICS["multiclass"] and (bad := keep & ~np.isin(y, range(classes))).any():
+        raise CohortError(f"y must hold classes 0 to {classes - 1} for {metric!r}; it doesn't in {row_list(bad)}")
     pair = {"a": make(y[keep], a[keep]), "b": make(y[keep], b[keep])}
     point = np.subtract(*(float(m(np.ones((1, keep.sum())))[0]) for m in pair.values()))
     drawn = bootstrap(pair, int(keep.sum()), subject=subject, draws=draws, seed=seed)

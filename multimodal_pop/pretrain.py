@@ -522,7 +522,8 @@ def make_model(
 def _model_config(cohort:Cohort, recipe:Recipe, seed:int) -> dict:
     "All that is needed to build the model again."
     needs, task = METHODS[recipe.method], recipe.label_as_feature
-    plain = {name: in_words(Path(value) if name == "weights" and value else value) for name, value in vars(recipe).items()}
+    chosen = vars(recipe) | {"weights": Path(recipe.weights) if recipe.weights else recipe.weights}  # of a path the name is told
+    plain = {name: in_words(value) for name, value in chosen.items()}
     config = {k: plain[k] for k in ("method", "encoder", "width", "norm", "table_encoder", "table_options", "dim", "label_as_feature")}
     config |= {
         "channels": 0, "mean": 0.0, "std": 1.0, "head_norm": needs.norm and recipe.norm == "batch", "label_levels": 0,
@@ -701,8 +702,8 @@ class _Stopwatch:
             self.loop.append([b - a for a, b in zip(self.mark, now)])
         self.steps += 1
         if self.steps % self.block == 0:
-            self.peak = self.peak if self.bare else self.memory.stop()
-            self.bare = self.bare or _bare_step(state, batch)
+            if self.bare is None:  # so far only the loop has used memory
+                self.peak, self.bare = self.memory.stop(), _bare_step(state, batch)
             times = [self.bare() for _ in range(self.block)]
             self.alone += times[2:]
         if self.steps == self.block * self.rounds:

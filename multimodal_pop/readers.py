@@ -35,8 +35,8 @@ import pyarrow.csv as arrow_csv
 from matplotlib.axes import Axes
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from .cohort import (Cohort, CohortError, CohortWarning, Column, LazyRows, Schema, cell_shape, check_column,
-                                   check_names, column_values, name_list, nearest, open_images, order_words, row_chunks,
+from .cohort import (Cohort, CohortError, CohortWarning, LazyRows, Schema, cell_shape, check_column,
+                                   check_names, column_options, column_values, name_list, nearest, open_images, order_words, row_chunks,
                                    row_list, write_images)
 from .core import COLORS, new_ax, progress, read_json, write_json
 
@@ -151,7 +151,8 @@ def _dicom_window(
     data:Any, # a pydicom dataset
 ) -> tuple[float, float]|None: # the values that become black and white
     "The first window that a DICOM file carries, if any."
-    first = lambda value: float(value[0] if isinstance(value, (list, tuple)) or hasattr(value, "append") else value)
+    several = lambda value: isinstance(value, (list, tuple)) or hasattr(value, "append")  # pydicom's MultiValue is no list
+    first = lambda value: float(value[0] if several(value) else value)
     with contextlib.suppress(AttributeError, TypeError, ValueError, IndexError):
         centre, width = first(data.WindowCenter), first(data.WindowWidth)
         return (centre - width / 2, centre + width / 2) if width > 0 else None
@@ -397,12 +398,12 @@ def _order_targets(
     kinds:Mapping[str, Any], # what is known of a target, of the schema
 ) -> pd.DataFrame: # the same; targets of two words are categories with an order, the ill last
     "Say of targets of two words which word counts as ill. Raises `CohortError` if that is not known, or said of no target."
-    said = ([f"{name}={word}" for name, word in positive.items()] if isinstance(positive, Mapping)
-            else [positive] if isinstance(positive, str) else list(positive or ()))
+    if isinstance(positive, Mapping):
+        positive = [f"{name}={word}" for name, word in positive.items()]
+    said = [positive] if isinstance(positive, str) else list(positive or ())
     made, left = {}, set(said)
     for name in targets:
-        told = kinds.get(name, "")
-        kind = told if isinstance(told, str) else told.kind if isinstance(told, Column) else told.get("kind", "")
+        kind = column_options(kinds.get(name, "")).get("kind", "")
         if column_values(table[name]).dtype != object or table[name].nunique() != 2 or kind in ("categorical", "multiclass"):
             continue
         found = set(table[name].dropna())
@@ -709,13 +710,10 @@ def read_folder(
              "targets": targets, "groups": groups}
     table = read_table(csv, [id, subject, *_image_fields(image)], missing, sep)
     _need_columns(table, roles | {"columns": list(columns or [])}, csv.name)
-    used = [
-        name for name in table
-        if name in ({*targets, *groups, *(table if columns is None else columns)}
-                    - {id, subject, report, *_image_fields(image)})
-    ]
-    table = _order_targets(table.assign(**{name: _read_commas(table[name], csv.name, decimal) for name in used}), targets,
-                           positive, schema or {})
+    wanted, apart = {*targets, *groups, *(table if columns is None else columns)}, {id, subject, report, *_image_fields(image)}
+    used = [name for name in table if name in wanted - apart]  # ids and texts about the image are nobody's numbers
+    table = table.assign(**{name: _read_commas(table[name], csv.name, decimal) for name in used})
+    table = _order_targets(table, targets, positive, schema or {})
     inputs = pick_columns(table, columns, [id, subject, report, image], targets)
     for name in [*inputs, *targets, *groups]:
         _check_dates(table[name], csv.name)
