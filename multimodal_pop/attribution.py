@@ -245,8 +245,8 @@ def with_column(
     "The same people with one column of the table changed."
     if column not in _people_of(cohort).columns:
         raise CohortError(f"the table has no column {column!r}")
-    kind = cohort.schema[column].kind
-    value = (np.nan if kind in ("continuous", "ordinal", "binary") else None) if value is None else value
+    if value is None and cohort.schema[column].kind in ("continuous", "ordinal", "binary"):
+        value = np.nan
     plain = cohort.table.astype({column: object}) if cohort.table[column].dtype == "category" else cohort.table
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CohortWarning)  # a constant column is what we want
@@ -263,10 +263,8 @@ def changed_table(
         weights = project_table(model, with_column(cohort, column, value))
         return shuffled(weights - (project_table(model, cohort) if minus_own else 0), shuffle), 0.0
 
-    name = (
-        f"{'gain in ' if minus_own else ''}similarity if {column} ="
-        f" {'missing' if value is None else value if np.isscalar(value) else '…'}"
-    )
+    shown = "missing" if value is None else value if np.isscalar(value) else "…"
+    name = f"{'gain in ' if minus_own else ''}similarity if {column} = {shown}"
     changed = (1, lambda cohort: with_column(cohort, column, value))
     return Target(name, "shared", weigh, "image", (changed, (-1, None)) if minus_own else (changed,))
 
@@ -698,11 +696,11 @@ def _make_options(
     for name in ("steps", "most", "samples", "window", "stride", "batch_size"):
         if (value := given.get(name)) is not None and not (isinstance(value, (int, np.integer)) and value >= 1):
             raise CohortError(f"{name}={value!r}: a whole number of at least 1 is needed")
-    o, n, names = Options(**given, seed=seed), len(question.images), [name for name, _ in question.scored.named_modules()]
+    o, n = Options(**given, seed=seed), len(question.images)
     if "gradcam" in method and o.layer is None:
         o.layer = choose_layer(question)
     elif isinstance(o.layer, str):
-        o.layer = _find_layer(names, o.layer)
+        o.layer = _find_layer([name for name, _ in question.scored.named_modules()], o.layer)
     if "guided" in method and not any(isinstance(m, nn.ReLU) for m in question.scored.modules()):
         warnings.warn(
             "this network has no nn.ReLU module that could be guided (a function or another activation can't): its"
@@ -710,16 +708,13 @@ def _make_options(
             CohortWarning,
             stacklevel=3,
         )
-    if method == "gradient_shap" or (isinstance(o.baseline, str) and o.baseline == "mean"):
-        if n < 2:
-            raise CohortError(
-                f"{method if method == 'gradient_shap' else 'baseline=' + repr(o.baseline)} compares an image with"
-                " those of other people: give at least two"
-            )
-        if method == "gradient_shap":
-            o.donors = read_images(question.images, _drawn_rows(n, seed))
-        else:
-            o.mean = mean_image(question.images, seed)
+    by_others = "gradient_shap" if method == "gradient_shap" else "baseline='mean'" if isinstance(o.baseline, str) and o.baseline == "mean" else ""
+    if by_others and n < 2:
+        raise CohortError(f"{by_others} compares an image with those of other people: give at least two")
+    if by_others == "gradient_shap":
+        o.donors = read_images(question.images, _drawn_rows(n, seed))
+    elif by_others:
+        o.mean = mean_image(question.images, seed)
     return o
 
 def _drawn_rows(
@@ -750,7 +745,8 @@ def explain_images(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # maps (n, h, w), error (n,), score (n,)
     "Maps of one method, a batch at a time; channels are added up."
     with held_still(question.scored):
-        o, rows = _make_options(question, method, seed, given), np.arange(len(question.images)) if rows is None else np.asarray(rows)
+        o = _make_options(question, method, seed, given)
+        rows = np.arange(len(question.images)) if rows is None else np.asarray(rows)
         n = len(rows)
         maps = np.empty((n, *question.images.shape[2:]), np.float32)
         error, score = np.full(n, np.nan), np.empty(n, np.float32)
@@ -951,9 +947,7 @@ class Attribution:
     "Where a score comes from: pixels and columns."
     maps:np.ndarray # (n, h, w) float32, channels added up; signed, except for saliency
     columns:pd.DataFrame # (n, p) one number a column, however many levels it has; without columns if the target has no table side
-    error: (
-        np.ndarray
-    )  # (n,) distance of a map's sum from the change of score that it should explain, relative; NaN where a method promises no sum
+    error:np.ndarray # (n,) distance of a map's sum from the change of score that it should explain, relative; NaN where a method promises no sum
     column_error:np.ndarray # (n,) the same for the columns
     score:np.ndarray # (n,) what is explained
     method:str # name of the method
@@ -964,8 +958,9 @@ class Attribution:
         return len(self.maps)
 
     def __getitem__(self, rows:Any) -> "Attribution": # some participants, by a number, a slice, or a list, array or Series of numbers or of True and False
-        rows = np.arange(len(self))[
-            [rows] if isinstance(rows, (int, np.integer)) else rows.to_numpy() if isinstance(rows, pd.Series) else rows]
+        if isinstance(rows, (int, np.integer)):
+            rows = [rows]
+        rows = np.arange(len(self))[rows.to_numpy() if isinstance(rows, pd.Series) else rows]
         subject = None if self.subject is None else self.subject[rows]
         return Attribution(self.maps[rows], self.columns.iloc[rows], self.error[rows], self.column_error[rows],
                            self.score[rows], self.method, self.target, subject)

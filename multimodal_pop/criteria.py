@@ -109,8 +109,8 @@ class Surrogate:
         weights = np.ones(len(m.directions))
         if not len(m.directions):
             m, weights = family_tasks(m)
-        shrink = np.sqrt(np.maximum(1 - m.r / m.labelled / np.maximum((m.directions ** 2).sum(1), 1e-12), 0)) if len(weights) else 1
-        m = replace(m, directions=m.directions * np.reshape(shrink, (-1, 1)))
+        if len(weights):
+            m = replace(m, directions=m.directions * _less_noise(m)[:, None])
         return cls(m, labels or max(20, m.n // 10), weights / max(weights.sum(), 1e-12), **options)
 
     def spectrum(self,
@@ -144,6 +144,11 @@ class Surrogate:
         return float(self(subset) @ self.weights)
 
 # %% ../nbs/16_criteria.ipynb #287d7f7c
+def _less_noise(m:Moments) -> np.ndarray: # (t,)
+    "Factors that shrink each task's direction to the length it has without the noise of its labels."
+    noise = m.r / m.labelled  # squared length that labels without meaning would give
+    return np.sqrt(np.maximum(1 - noise / np.maximum((m.directions ** 2).sum(1), 1e-12), 0))
+
 def _left(half:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Squared singular values and right singular vectors, through the smaller side."
     values, left = np.linalg.eigh(half @ half.T)
@@ -273,10 +278,9 @@ def best_by_surrogate(m:Moments, *, k:int|None=None, level:float=0.01, seed:int=
     keep[seen] = _supported(surrogate, seen, (found.value / np.maximum(found.error, 1e-6)).to_numpy(), level)
     score[seen] = found.value
     if k is not None and k < len(seen):
-        inside = exchange(surrogate.mean, seen,
-                          np.isin(seen, seen[np.argsort(-told(surrogate.m, seen)**2 @ surrogate.weights)[:k]]), size=k,
-                          passes=2)
-        score[seen] += inside
+        serving = np.argsort(-told(surrogate.m, seen)**2 @ surrogate.weights)[:k]
+        inside = exchange(surrogate.mean, seen, np.isin(np.arange(len(seen)), serving), size=k, passes=2)
+        score[seen] += inside  # an expected AUC moves by less than 1: what is inside ranks first
     return Choice(score, keep, {"contributions": found, "score": surrogate.mean(seen[inside])})
 
 # %% ../nbs/16_criteria.ipynb #6532db14
@@ -307,17 +311,20 @@ class Criteria:
         m, free = self.m, without_tasks(self.m)
         single, given = pair_information(m)
         between = -np.log1p(-np.minimum(m.gram ** 2 - np.eye(len(single)), 1 - 1e-6).clip(0)) / 2
-        entry, kin = lasso_entry(m.gram, m.cross), kinship(free).score
-        mean = lambda v: lambda s: float(v[s].mean()) if len(s) else 0.0
-        square = lambda a, s: a[np.ix_(s, s)][~np.eye(len(s), dtype=bool)].reshape(len(s), -1) if len(s) > 1 else np.zeros((1, 1))
-        effect = (told(m, np.arange(len(single))) ** 2).mean(1) if len(m.directions) else np.zeros(len(single))
-        found = {"surrogate, labels": Surrogate.of(m).mean} if len(m.directions) else {}
-        found |= {"surrogate, label-free": Surrogate.of(free).mean, "told of tasks": mean(effect), "kinship": mean(kin),
-                  "visibility, mean": mean(m.visibility), "visibility, sum": lambda s: float(m.visibility[s].sum()),
-                  "shared information": lambda s: shared_information(m, s) if len(s) else 0.0,
-                  "mrmr": lambda s: mean(single)(s) - float(square(between, s).mean()),
-                  "jmi": lambda s: float(square(given, s).mean()), "cmim": lambda s: float(square(given, s).min(0).mean()),
-                  "lasso": mean(entry), "redundancy": lambda s: float(square(np.abs(m.gram), s).mean()), "size": lambda s: float(len(s))}
+        found = {}
+        if len(m.directions):
+            found["surrogate, labels"], effect = Surrogate.of(m).mean, (told(m, np.arange(len(single))) ** 2).mean(1)
+        else:
+            effect = np.zeros(len(single))
+        found |= {
+            "surrogate, label-free": Surrogate.of(free).mean, "told of tasks": _mean_of(effect), "kinship": _mean_of(kinship(free).score),
+            "visibility, mean": _mean_of(m.visibility), "visibility, sum": lambda s: float(m.visibility[s].sum()),
+            "shared information": lambda s: shared_information(m, s) if len(s) else 0.0,
+            "mrmr": lambda s: _mean_of(single)(s) - float(_pairs(between, s).mean()),
+            "jmi": lambda s: float(_pairs(given, s).mean()), "cmim": lambda s: float(_pairs(given, s).min(0).mean()),
+            "lasso": _mean_of(lasso_entry(m.gram, m.cross)), "redundancy": lambda s: float(_pairs(np.abs(m.gram), s).mean()),
+            "size": lambda s: float(len(s))
+        }
         object.__setattr__(self, "found", found)
 
     def __call__(self,
@@ -327,3 +334,13 @@ class Criteria:
         number = {name: j for j, name in enumerate(self.m.columns)}
         subset = np.array([number[c] for c in columns], int)
         return pd.Series({name: score(subset) for name, score in self.found.items()})
+
+def _mean_of(values:np.ndarray) -> Callable: # columns by number -> number
+    "The criterion that averages what single columns are worth."
+    return lambda subset: float(values[subset].mean()) if len(subset) else 0.0
+
+def _pairs(matrix:np.ndarray, subset:np.ndarray) -> np.ndarray: # (k, k − 1)
+    "What a matrix says of the pairs of different columns in a subset, a row for each column; a single column has no pair and gets 0."
+    if len(subset) < 2:
+        return np.zeros((1, 1))
+    return matrix[np.ix_(subset, subset)][~np.eye(len(subset), dtype=bool)].reshape(len(subset), -1)

@@ -145,8 +145,10 @@ def _few_levels(values:np.ndarray, kind:str, most:int, name:str, least:int=5) ->
             CohortWarning,
             stacklevel=3,
         )
-    rare = (times < least) | (rank >= most) if len(times) > 2 else np.zeros(len(times), bool)
-    return np.unique(np.where(rare, len(times), np.arange(len(times)))[inverse], return_inverse=True)[1] if rare.any() else inverse
+    if len(times) <= 2:  # of two levels neither is joined: there would be one left
+        return inverse
+    joined = np.where((times < least) | (rank >= most), len(times), np.arange(len(times)))
+    return np.unique(joined[inverse], return_inverse=True)[1]
 
 def _widths(coded:np.ndarray, levels:np.ndarray, kinds:Sequence[str], most:int, least:int=5) -> np.ndarray:
     "How many columns each block has: 1 for numbers and two levels, else one per level that is not rare."
@@ -180,9 +182,11 @@ def _fill(made:Design, at:int, values:np.ndarray, known:np.ndarray, unit:bool=Fa
     "Standardise over the known rows and write one column of the matrix."
     data = values[known].astype(float)
     mean, sd = (data.mean(), data.std()) if len(data) else (0.0, 0.0)
-    made.spread[at] = 0 if sd < 1e-9 else 1 if unit else sd
-    if sd >= 1e-9:
-        made.matrix[known, at] = (data - mean) / sd
+    if sd < 1e-9:  # a constant: its column stays 0
+        made.spread[at] = 0
+        return
+    made.spread[at] = 1 if unit else sd
+    made.matrix[known, at] = (data - mean) / sd
 
 # %% ../nbs/15_dependence.ipynb #aab971ab
 def cramers_v(
@@ -191,9 +195,8 @@ def cramers_v(
 ) -> float: # 0 to 1
     "Cramér's V of two sets of levels, corrected for chance (Bergsma 2013, J Korean Stat Soc)."
     a, b = complete_pair(x, y, "levels")
-    counts = np.bincount(
-        a * (b.max(initial=0) + 1) + b, minlength=(a.max(initial=0) + 1) * (b.max(initial=0) + 1)
-    ).reshape(-1, b.max(initial=0) + 1).astype(float)
+    tall, wide = a.max(initial=0) + 1, b.max(initial=0) + 1
+    counts = np.bincount(a * wide + b, minlength=tall * wide).reshape(tall, wide).astype(float)
     n, (r, c) = len(a), counts.shape
     if min(r, c) < 2:
         return 0.0
@@ -272,9 +275,14 @@ def complete_pair(
     "Two columns over the rows complete in both: levels as codes, numbers as they are. Raises `CohortError`."
     x, y = same_people(x=x, y=y)
     both = (x.notna() & y.notna()).to_numpy()
-    as_codes = lambda v: pd.factorize(v[both].astype(str) if v.dtype == object else v[both], sort=True)[0]
-    as_numbers = lambda v: column_values(v[both]).astype(float)
-    return tuple((as_codes if hold == "levels" else as_numbers)(v) for v, hold in zip((x, y), holds if len(holds) == 2 else holds * 2))
+    hold_x, hold_y = holds if len(holds) == 2 else holds * 2
+    return _codes_or_numbers(x[both], hold_x), _codes_or_numbers(y[both], hold_y)
+
+def _codes_or_numbers(values:pd.Series, hold:str) -> np.ndarray:
+    "Levels as codes in their order, texts in that of the alphabet; numbers, and dates in days, as they are."
+    if hold == "levels":
+        return pd.factorize(values.astype(str) if values.dtype == object else values, sort=True)[0]
+    return column_values(values).astype(float)
 
 # %% ../nbs/15_dependence.ipynb #5113023a
 def association(
@@ -285,11 +293,10 @@ def association(
 ) -> pd.Series: # pearson, spearman, cramers_v, correlation_ratio, distance: NaN where it does not fit
     "Every measure of dependence that fits the kinds of two columns, over their complete rows."
     x, y = same_people(x=x, y=y)
-    numeric = [
-        kind in ("continuous", "ordinal", "binary") and (pd.api.types.is_numeric_dtype(v) or is_date(v))
-        for kind, v in zip(pair_kinds(x, y, kinds), (x, y))
-    ]
-    levels = [kind != "continuous" for kind in pair_kinds(x, y, kinds)]
+    kinds = pair_kinds(x, y, kinds)
+    numeric = [kind in ("continuous", "ordinal", "binary") and (pd.api.types.is_numeric_dtype(v) or is_date(v))
+               for kind, v in zip(kinds, (x, y))]
+    levels = [kind != "continuous" for kind in kinds]
     made = dict.fromkeys(("pearson", "spearman", "cramers_v", "correlation_ratio", "distance"), np.nan)
     if all(numeric):
         a, b = complete_pair(x, y, "numbers")
@@ -437,11 +444,11 @@ def variance_inflation(
     schema:Schema|None=None, # what the columns hold; None: inferred
     seed:int=0, # of the draw of rows, where there are more than twenty thousand
 ) -> tuple[pd.Series, float]: # factor of each column; condition number of the standardised table
-    "Variance inflation; for categories the generalised factor to the power 1/df (Fox & Monette 1992, JASA). Infinite for exact copies."
+    "Variance inflation; for categories the generalised factor to the power 1/df (Fox & Monette 1992, JASA). Above 100,000 it counts as infinite: a copy, or a formula of others."
     schema = schema_of(table, schema)  # of all rows, before some are left out
     enough = max(10_000, 3 * table.shape[1])
-    rows = sample_known(np.ones(len(table), bool), enough if len(table) >= 2 * enough else len(table),
-                        seed)  # every k-th would follow a sorted table's rhythm
+    most = enough if len(table) >= 2 * enough else len(table)
+    rows = sample_known(np.ones(len(table), bool), most, seed)  # drawn: every k-th row would follow a sorted table's rhythm
     d = design(table.iloc[rows], schema=schema, ranks=False, gaps=False)
     x, lost = fill_gaps(d)
     use = _without_last_level(d)
@@ -454,9 +461,9 @@ def variance_inflation(
     values = np.maximum(values, 1e-9)
     inverse = (vectors / values) @ vectors.T
     made = pd.Series(np.nan, list(d.columns), name="vif")
-    for j, rows in pd.Series(np.arange(len(owner))).groupby(owner).indices.items():
-        block = np.ix_(rows, rows)
-        made.iloc[j] = max(1.0, np.exp((np.linalg.slogdet(r[block])[1] + np.linalg.slogdet(inverse[block])[1]) / len(rows)))
+    for j, own in pd.Series(np.arange(len(owner))).groupby(owner).indices.items():
+        block = np.ix_(own, own)
+        made.iloc[j] = max(1.0, np.exp((np.linalg.slogdet(r[block])[1] + np.linalg.slogdet(inverse[block])[1]) / len(own)))
     made[made > 1e5] = np.inf
     return made, float(np.sqrt(values[-1] / values[0])) if values[0] > 1e-7 else np.inf
 
@@ -652,7 +659,9 @@ def mutual_information(
         return Nats(np.nan, np.nan, np.nan, {}, f"only {len(rows)} complete rows")
     if all(levels):
         return level_pair_information(a, b, decide=min(_decide(a), _decide(b)))
-    return _mixed_pair(a, b) if levels[1] else _mixed_pair(b, a) if levels[0] else _number_pair(a, b)
+    if levels[1]:
+        return _mixed_pair(a, b)
+    return _mixed_pair(b, a) if levels[0] else _number_pair(a, b)
 
 def _scores(values:np.ndarray, seed:int) -> np.ndarray:
     "Normal scores, ties broken at random: that changes no information."

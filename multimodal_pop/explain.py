@@ -363,7 +363,7 @@ def plot_checks(
     *,
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
-    "Methods by checks: green passes, red fails, grey promises nothing or cannot be told."
+    "Methods by checks: green passes, orange fails, grey promises nothing or cannot be told."
     values, passed = (
         table.pivot(index="method", columns="check", values=v).reindex(
             index=table.method.unique(), columns=[c for c in LIMITS if c in set(table.check)])

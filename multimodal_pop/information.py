@@ -429,14 +429,17 @@ def _gain(reading:Reading, j:int, *, most:int=5000, seed:int=0) -> tuple[float, 
     bent, hidden = np.stack([part for part, _ in parts], 1), any(off for _, off in parts)
     gain, error = (_number_gain(d.matrix[rows, use[0]].astype(float), guess[:, 0], bent[:, 0]) if d.levels[j] == 0
                    else _level_gain(_compact(d.codes[rows, j]), guess, bent))
-    doubts = ["curved along a direction that had to be guessed: a lower bound"] if gain > 1.96 * error and hidden and x.shape[1] > 1 else []
+    doubts = []
+    if gain > 1.96 * error and hidden and x.shape[1] > 1:
+        doubts.append("curved along a direction that had to be guessed: a lower bound")
     if d.levels[j] == 0:
         said = np.hstack([guess, bent])  # what depends on these alone the neighbours have seen
         left = (rest - bent)[:, 0]
-        doubts += (["more bends than the trees could find: a lower bound"]
-                   if curvature(z, x, _straightened(left, said)[:, None], guess)[0] > 3 and not doubts else [])
-        doubts += ([SPREADS] if _spread(x, _straightened(normal_scores(np.abs(left)), said)[:, None],
-                                        np.ones((len(rows), 1), bool), fold)[0] else [])
+        if not doubts and curvature(z, x, _straightened(left, said)[:, None], guess)[0] > 3:
+            doubts.append("more bends than the trees could find: a lower bound")
+        size = _straightened(normal_scores(np.abs(left)), said)[:, None]
+        if _spread(x, size, np.ones((len(rows), 1), bool), fold)[0]:
+            doubts.append(SPREADS)
     return gain if gain > 1.96 * error else 0.0, error, doubts
 
 def _column_information(reading:Reading, j:int, bend:float, check:bool, seed:int=0, spreads:bool=False) -> Nats:
@@ -445,29 +448,42 @@ def _column_information(reading:Reading, j:int, bend:float, check:bool, seed:int
     if np.isnan(part["value"]):
         return Nats(np.nan, np.nan, np.nan, dict.fromkeys(("linear", "bent", "bound"), np.nan),
                     "nothing to estimate: fewer than 20 rows, or no value that repeats, or none that differs")
-    unasked = ["more than a straight line, but the trees were not asked: a lower bound"] * bool(bend > 4) + [SPREADS] * bool(spreads)
-    gain, error, doubts = _gain(reading, j, seed=seed) if check else (0.0, 0.0, unasked)
+    if check:
+        gain, error, doubts = _gain(reading, j, seed=seed)
+    else:
+        gain, error, doubts = 0.0, 0.0, _unasked(bend, spreads)
     value = max(part["value"], 0) + gain
     error = np.hypot(part["error"], error if gain else 0) * np.sqrt(reading.rows_each)
     parts = {"linear": part["value"], "bent": gain, "bound": part["bound"] + gain}
     return Nats(value, max(0.0, part["value"] + gain - 1.96 * error), value + 1.96 * error, parts,
                 "; ".join([*_doubts(reading, j, part, value), *doubts]), part["value"] + gain, error)
 
+def _unasked(bend:float, spreads:bool) -> list[str]:
+    "What an estimate without trees may have missed."
+    said = ["more than a straight line, but the trees were not asked: a lower bound"] if bend > 4 else []
+    return [*said, SPREADS] if spreads else said
+
 # %% ../nbs/15_information.ipynb #586e61c9
 def _doubts(reading:Reading, j:int, part:dict, value:float) -> list[str]:
     "Why an estimate may be wrong."
     d, n, r = reading.d, part["n"], part["r"]
-    levels = f" and {d.levels[j]} levels" if d.levels[j] > 2 else ""
-    said = [f"{n} rows for {r} dimensions{levels}: a lower bound"] if reading.crowded(j, n) else []
-    if not said and r > 0.2 * n:
-        said += [f"only {n / r:.1f} rows a dimension: uncertain"]
+    said = []
+    if reading.crowded(j, n):
+        levels = f" and {d.levels[j]} levels" if d.levels[j] > 2 else ""
+        said.append(f"{n} rows for {r} dimensions{levels}: a lower bound")
+    elif r > 0.2 * n:
+        said.append(f"only {n / r:.1f} rows a dimension: uncertain")
     if d.levels[j] > 1:
-        few = np.bincount(d.codes[d.known[:, j], j]).min()
-        said += [f"a level with fewer than 20 rows"] if few < 20 else []
-        said += ["fewer than two rows of a level for each dimension: probably too low"] if 20 <= few < 2 * r and not said else []
-        said += ["saturated: nearly all of its entropy"] if value > 0.95 * _entropy(d.codes[d.known[:, j], j]) else []
+        codes = d.codes[d.known[:, j], j]
+        few = np.bincount(codes).min()
+        if few < 20:
+            said.append("a level with fewer than 20 rows")
+        elif few < 2 * r and not said:
+            said.append("fewer than two rows of a level for each dimension: probably too low")
+        if value > 0.95 * _entropy(codes):
+            said.append("saturated: nearly all of its entropy")
     elif value > 2.3:
-        said += ["saturated: nearly a function of the embedding"]
+        said.append("saturated: nearly a function of the embedding")
     return said
 
 def _entropy(codes:np.ndarray) -> float:
@@ -748,10 +764,8 @@ def interaction_information(
         signs, doubt = (1, -1), ""
     else:
         target = min(range(3), key=lambda i: ("binary", "ordinal", "categorical", "continuous").index(kind[i]))
-        others = [
-            pd.DataFrame({str(i): columns[i] for i in use})
-            for use in [[i for i in range(3) if i != target], *[[i] for i in range(3) if i != target]]
-        ]
+        first, second = (i for i in range(3) if i != target)
+        others = [pd.DataFrame({str(i): columns[i] for i in use}) for use in ([first, second], [first], [second])]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             products = _few(others[0])
@@ -888,8 +902,10 @@ def _renamed(frame:pd.DataFrame, name:str) -> pd.DataFrame:
 
 def _task_columns(table:pd.DataFrame, y:Any, schema:Schema, seed:int) -> pd.DataFrame:
     "Mean information about the labels, the label that a column tells most about, and doubts."
-    y = (y.to_frame("label" if y.name is None else y.name) if isinstance(y, pd.Series)
-         else y if isinstance(y, pd.DataFrame) else pd.DataFrame(np.asarray(y).reshape(len(y), -1)))
+    if isinstance(y, pd.Series):
+        y = y.to_frame("label" if y.name is None else y.name)
+    elif not isinstance(y, pd.DataFrame):
+        y = pd.DataFrame(np.asarray(y).reshape(len(y), -1))
     if len(y) != len(table):
         raise CohortError(f"y has {len(y)} rows, but the table {len(table)}; they must match row by row")
     y = y.set_axis([str(name) for name in y], axis=1).set_axis(table.index, axis=0)
@@ -941,7 +957,6 @@ def plot_information_plane(
         ax.annotate(name, (report.information[name], report.task_information[name]), fontsize=7, xytext=(3, 3), textcoords="offset points")
     ax.set(
         xlabel="information shared with the embedding, nats (95 %)",
-        ylabel="information about the\nlabels, nats (mean of tasks)", title=
-        f"{report.information.corr(report.task_information, method='spearman'):.2f}: rank correlation of what is seen and what is useful"
-    )
+        ylabel="information about the\nlabels, nats (mean of tasks)",
+        title=f"What is seen against what is useful: rank correlation {report.information.corr(report.task_information, method='spearman'):.2f}")
     return ax

@@ -606,21 +606,18 @@ def prove(
         if pair is None or world != shown:
             shown, pair = world, cohorts[world]() if callable(cohorts[world]) else cohorts[world]
             who = _subset_key([], *map(fingerprint, pair))
-        for arm, columns, key, run in _prove_one(
-                arms, pair, _subset_key([], who, seed, *plain), None if out is None else Path(out), known, seed, tasks,
-                options):
+        data = _subset_key([], who, seed, *plain)
+        for arm, columns, key, run in _prove_one(arms, pair, data, None if out is None else Path(out), seed, tasks, options):
             if key not in known:
-                known[key] = {
-                    "key": key, "cohorts": who, "world": world, "seed": seed, "arm": arm, "size": len(columns),
-                    "columns": columns, **run()
-                }
+                known[key] = {"key": key, "cohorts": who, "world": world, "seed": seed, "arm": arm,
+                              "size": len(columns), "columns": columns, **run()}
                 if out is not None:
                     append_line(out, known[key])
             rows.append({**known[key], "world": world, "arm": arm})
     return pd.DataFrame(rows)
 
 # %% ../nbs/16_selection.ipynb #a9144572
-def _prove_one(arms:Mapping, pair:tuple, data:str, out:Path|None, known:Mapping, seed:int, tasks:Any, options:dict) -> Iterable[tuple]:
+def _prove_one(arms:Mapping, pair:tuple, data:str, out:Path|None, seed:int, tasks:Any, options:dict) -> Iterable[tuple]:
     "One world and seed: arm, its columns, the name of its run, and how to run it. All columns come first, because strategies look at that embedding."
     (train, test), options = pair, {**options, "progress": False}
     file, made = None if out is None else out.with_name(f"{out.stem}-embedding-{data}.npy"), {}
@@ -706,26 +703,31 @@ def confirm(self:SubsetSearch,
     "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none. Raises `CohortError`."
     _check_fresh(self, cohorts)
     size, groups, tasks = len(self.best), self.settings.get("groups"), self.settings["tasks"]
-    anew = lambda name, k: lambda train, embedding, seed: _columns_of(
-        name, train, embedding, seed, tasks, min(k, len(train.columns)) or None, groups)
-    filters = self.proposals[~self.proposals.strategy.isin(["surrogate", "kinship", "random", "none", "all", "expert", "gates"])]
-    tried = self.trials.merge(filters[["strategy", "size"]], on=["strategy", "size"])
-    tried = tried[tried.epochs == tried.epochs.max()]  # after a short training scores are lower, and luck is greater
-    best_filter = (tried.loc[tried[self.score].idxmax()] if len(tried) else filters.iloc[0]) if len(filters) else None
-    arms = {
-        "chosen": (anew(self.best_trial.strategy, size)
-                   if again and self.best_trial.strategy in STRATEGIES else self.best),
-        "random": lambda train, _, seed: list(
-            generator(seed, "rival", fingerprint(train)).choice(list(train.columns), size, replace=False)),
-        "none": []
-    }
-    if best_filter is not None:
+
+    def anew(name:str, k:int) -> Callable: # an arm that chooses in each world, by this strategy
+        return lambda train, embedding, seed: _columns_of(name, train, embedding, seed, tasks, min(k, len(train.columns)) or None, groups)
+
+    def at_random(train:Cohort, embedding:Any, seed:int) -> list[str]:
+        return list(generator(seed, "rival", fingerprint(train)).choice(list(train.columns), size, replace=False))
+
+    choose_again = again and self.best_trial.strategy in STRATEGIES
+    arms = {"chosen": anew(self.best_trial.strategy, size) if choose_again else self.best, "random": at_random, "none": []}
+    if (best_filter := _best_filter(self)) is not None:
         arms["best filter"] = anew(best_filter.strategy, int(best_filter["size"])) if again else list(best_filter["columns"])
     if groups is not None:
         arms["expert"] = [c for part in (groups.values() if isinstance(groups, Mapping) else [groups]) for c in part]
     options = {**self.settings["options"], "epochs": self.settings["epochs"]}
     runs = prove(arms, cohorts, seeds=seeds, out=out, tasks=tasks, **options)
     return Proof(runs, compare_arms(runs, score=self.score), compare_arms(runs, score=self.score.replace("0.1", "1")))
+
+def _best_filter(search:SubsetSearch) -> pd.Series|None:
+    "The filter that the search found best: its trial, or, if none was trained, the one proposed first."
+    filters = search.proposals[~search.proposals.strategy.isin(["surrogate", "kinship", "random", "none", "all", "expert", "gates"])]
+    if not len(filters):
+        return None
+    tried = search.trials.merge(filters[["strategy", "size"]], on=["strategy", "size"])
+    tried = tried[tried.epochs == tried.epochs.max()]  # after a short training scores are lower, and luck is greater
+    return tried.loc[tried[search.score].idxmax()] if len(tried) else filters.iloc[0]
 
 def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> None:
     "Those who prove must not be those who were searched, and nobody is taught and tested."

@@ -60,14 +60,18 @@ class Aligned:
         "Second moments of all rows, or of some."
         x, z, y = (v if rows is None else v[rows] for v in (self.x, self.z, self.y))
         x, z = standardise(x), standardise(z)
+        chunks = np.array_split(np.arange(len(x)), max(1, len(x) // 8192))
+        cross = sum(x[part].T.astype(float) @ z[part] for part in chunks) / len(x)
         found = [_task_moments(z, x, y[:, t]) for t in range(y.shape[1])]
-        cross = sum(x[part].T.astype(float) @ z[part] for part in np.array_split(np.arange(len(x)), max(1, len(x) // 8192))) / len(x)
-        directions, own = (np.array([f[i] for f in found]).reshape(len(found), v.shape[1]) for i, v in enumerate((z, x)))
-        return Moments(self.columns, gram_matrix(x), cross, len(x), directions, own, np.array([f[2] for f in found]),
-                       np.array([f[3] for f in found]), self.tasks, self, self.levels, None if self.calm is None else self._chance(x, rows))
+        directions, own, labelled, prevalence = (np.array([task[i] for task in found]) for i in range(4))
+        return Moments(
+            self.columns, gram_matrix(x), cross, len(x), directions.reshape(len(found), z.shape[1]), own.reshape(len(found), x.shape[1]),
+            labelled, prevalence, self.tasks, self, self.levels, None if self.calm is None else self._chance(x, rows))
 
     def _chance(self, x:np.ndarray, rows:np.ndarray|None) -> np.ndarray: # (p,) p-values
-        calm, few = standardise(self.calm if rows is None else self.calm[rows]), (x != np.median(x, axis=0)).sum(0) < 8
+        "Chance of as much visibility in the normal scores; 1 where fewer than eight people differ from the others."
+        calm = standardise(self.calm if rows is None else self.calm[rows])
+        few = (x != np.median(x, axis=0)).sum(0) < 8
         share = ((x.T @ calm / len(x)) ** 2).sum(1)
         return np.where(few, 1, chance_of_share(np.clip(share, 0, 1), calm.shape[1], len(x), self.levels))
 
@@ -193,12 +197,16 @@ def task_numbers(
     "Tasks as numbers. Of more than two classes each becomes a task of its own."
     labels, parts = pd.DataFrame(labels), {}
     for name, values in labels.items():
-        levels = dict(enumerate((classes or {}).get(name, ()))) or {v: v for v in sorted(values.dropna().unique(), key=str)}
+        levels = dict(enumerate((classes or {}).get(name, ())))  # value -> name of the class
+        if not levels:
+            levels = {v: v for v in sorted(values.dropna().unique(), key=str)}
         each = {f"{name}: {text}": (values == v).astype(float).where(values.notna()) for v, text in levels.items()}
         if ((kinds or {}).get(name) or _task_kind(values)) == "multiclass":
             parts |= each
-        else:
-            parts[str(name)] = values.astype(float) if pd.api.types.is_numeric_dtype(values) else list(each.values())[-1]
+        elif pd.api.types.is_numeric_dtype(values):
+            parts[str(name)] = values.astype(float)
+        else:  # two words: 1 stands for the last of them
+            parts[str(name)] = list(each.values())[-1]
     return pd.DataFrame(parts, labels.index)
 
 def _task_kind(values:pd.Series) -> str:
@@ -314,12 +322,12 @@ def greedy(
 ) -> tuple[np.ndarray, np.ndarray]: # score (p,), keep (p,)
     "Take the best column, ask again what the others are worth, take the best."
     p, chosen, worth = len(relevance), [], relevance.copy()
-    score, keep, open_ = relevance - relevance.max() - 1, np.zeros(p, bool), True
+    score, keep, serves = relevance - relevance.max() - 1, np.zeros(p, bool), True
     for step in range(min(p, most)):
         free = np.where(np.isin(np.arange(p), chosen), -np.inf, worth)
         best = int(free.argmax())
-        open_ = open_ and free[best] > stop
-        keep[best], score[best] = open_, p - step
+        serves = serves and free[best] > stop  # from the first that doesn't, columns are ranked and no longer kept
+        keep[best], score[best] = serves, p - step
         chosen.append(best)
         worth = rule(chosen)
     return score, keep
@@ -428,12 +436,14 @@ def stability_selection(m:Moments, *, k:int|None=None, seed:int=0, halves:int=20
 def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, **_) -> Choice:
     "Gaussian second-order knockoffs: a column must beat its own counterfeit (Barber & Candès 2015; Candès et al. 2018)."
     gram = m.gram + 1e-3 * np.eye(len(m.columns))
+    # s: how much a counterfeit may differ from its column, the same for all and as much as the correlations allow
     s = np.full(len(gram), min(1.0, 1.99 * np.linalg.eigvalsh(gram)[0]))
     shift = np.eye(len(gram)) - np.linalg.solve(gram, np.diag(s))
     spread = np.linalg.cholesky(2 * np.diag(s) - s[:, None] * np.linalg.solve(gram, np.diag(s)) + 1e-9 * np.eye(len(gram)))
     noise = generator(seed, "knockoffs").standard_normal((len(gram), m.r)) / np.sqrt(m.n)
     joint = np.block([[gram, gram - np.diag(s)], [gram - np.diag(s), gram]])
     cross = np.vstack([m.cross, shift.T @ m.cross + spread @ noise])
+    # columns and counterfeits compete in one ridge regression of the embedding
     own, fake = np.split((np.linalg.solve(joint + 0.1 * np.eye(len(joint)), cross) ** 2).sum(1), 2)
     w = own - fake
     passed = [t for t in np.sort(np.abs(w)) if t > 0 and (1 + (w <= -t).sum()) / max((w >= t).sum(), 1) <= q]
