@@ -423,6 +423,11 @@ class _Tally:
         if not self.standing[annotator][row]:
             del self.standing[annotator][row]
 
+    def last_lines(self, kind:str, annotator:str, rows:Sequence[int|str]) -> dict[int|str, int]:
+        "Of these rows those whose last line by the annotator is of this kind, and the line's number."
+        lines = self.latest.get(annotator, {})
+        return {row: lines[row][1] for row in rows if row in lines and lines[row][0] == kind}
+
 @dataclass(frozen=True)
 class Turn:
     "What one annotator has before them."
@@ -440,16 +445,15 @@ def whose_turn(
     with store.lock:
         tally = store.tally = store.tally or _Tally()
         tally.read_on(store.base)
-        mine, last = tally.standing.get(annotator, {}), tally.latest.get(annotator, {})
+        mine = tally.standing.get(annotator, {})
         left = [row for row in rows if row not in mine]
         if per_row is not None:
             others = [answered for who, answered in tally.standing.items() if who != annotator]
             left = [row for row in left if sum(row in answered for answered in others) < per_row]
-        number_of = {kind: {row: last[row][1] for row in left if row in last and last[row][0] == kind} for kind in ("undo", "skip")}
-    taken_back = sorted(number_of["undo"], key=number_of["undo"].get, reverse=True)
-    skipped = sorted(number_of["skip"], key=number_of["skip"].get)
-    new = [row for row in left if row not in number_of["undo"] and row not in number_of["skip"]]
-    return Turn([*taken_back, *new, *skipped], len(skipped))
+        taken_back, skipped = (tally.last_lines(kind, annotator, left) for kind in ("undo", "skip"))
+    new = [row for row in left if row not in taken_back and row not in skipped]
+    pending = [*sorted(taken_back, key=taken_back.get, reverse=True), *new, *sorted(skipped, key=skipped.get)]
+    return Turn(pending, len(skipped))
 
 # %% ../nbs/13_answers.ipynb #c8a430aa
 def to_bytes(
