@@ -18,7 +18,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -89,20 +89,34 @@ class Option:
     name:str # what the annotator reads
     key:str # what the annotator presses, one character
 
+def _label_names(
+    choices:Sequence|Mapping, # as `read_choices` takes them
+) -> list[tuple[int|str, str, str|None]]: # label, name, key; None: the key is still to be found
+    "The three ways to write choices, brought into one."
+    plain = lambda value: value.item() if isinstance(value, np.generic) else value
+    if isinstance(choices, Mapping):
+        if all(isinstance(key, str) and len(key) == 1 for key in choices):
+            return [(plain(label), str(label), key) for key, label in choices.items()]
+        return [(plain(label), str(name), None) for label, name in choices.items()]
+    found = []
+    for place, choice in enumerate(choices):
+        if isinstance(choice, Option):
+            found.append((choice.label, choice.name, choice.key))
+        elif isinstance(choice, str):
+            found.append((place, choice, None))
+        else:
+            found.append((plain(choice), str(choice), None))
+    return found
+
 def read_choices(
     choices:Sequence|Mapping, # names; label -> name; one-character key -> label; or `Option` objects
 ) -> tuple[Option, ...]: # in the order given
     "Give every label a name and a key: its own digit where it has one, else the next free digit. Raises `CohortError`."
-    plain = lambda value: value.item() if isinstance(value, np.generic) else value
-    by_key = isinstance(choices, Mapping) and all(isinstance(k, str) and len(k) == 1 for k in choices)
-    if isinstance(choices, Mapping):
-        pairs = [(plain(v), str(v), k) if by_key else (plain(k), str(v), None) for k, v in choices.items()]
-    else:
-        pairs = [(c.label, c.name, c.key) if isinstance(c, Option) else (i, c, None) if isinstance(c, str) else (plain(c), str(c), None)
-                 for i, c in enumerate(choices)]
-    taken = {key for *_, key in pairs if key} | {str(label) for label, *_ in pairs if len(str(label)) == 1}
+    named = _label_names(choices)
+    own_key = lambda label: str(label) if len(str(label)) == 1 else None
+    taken = {key for *_, key in named if key} | {own_key(label) for label, *_ in named}
     free = iter(key for key in "1234567890abcdefghijklmnpqrtvwxyz" if key not in taken)
-    made = tuple(Option(label, name, (key or (str(label) if len(str(label)) == 1 else next(free))).lower()) for label, name, key in pairs)
+    made = tuple(Option(label, name, (key or own_key(label) or next(free)).lower()) for label, name, key in named)
     if len(made) < 2 or any(len({getattr(c, part) for c in made}) < len(made) for part in ("label", "name", "key")):
         raise CohortError("choices: at least two are needed, and no label, name or key may occur twice")
     return made
@@ -190,7 +204,7 @@ class AnswerStore:
         choices:Sequence|Mapping|None=None, # what may be answered
         question:str="", # what is asked
     ):
-        self.path, self.lock = Path(path), threading.Lock()
+        self.path, self.lock, self.tally = Path(path), threading.Lock(), None # what `whose_turn` has read of the log
         self.base = open_base(self.path)
         if worklist is not None:
             self.bind(worklist, choices=choices, question=question)
@@ -276,7 +290,7 @@ def check_entry(
     "Raise `CohortError` for a row or label that the store's worklist does not have; a store without a worklist takes all."
     with store.lock:
         about = dict(store.base.execute("SELECT key, value FROM about WHERE key IN ('members', 'choices')"))
-    if "members" in about and str(row) not in json.loads(about["members"]):
+    if "members" in about and f'"{row}"' not in about["members"]: # a list of digits or codes in quotes: searched, not parsed
         raise CohortError(f"this row is not on the worklist of {store.path.name}; nothing was kept")
     labels = [c["label"] for c in json.loads(about["choices"])] if "choices" in about else [label]
     if label is not None and label not in labels:
@@ -382,6 +396,38 @@ def read_log(
     return table.astype({"seconds": float, "live": bool})
 
 # %% ../nbs/13_answers.ipynb #8e6801d4
+class _Tally:
+    "What the lines of a log come to, as far as they were read."
+    def __init__(self):
+        self.read_to = 0 # number of the last line read
+        self.latest = defaultdict(dict) # annotator -> row -> (kind, number) of the last line about it
+        self.standing = defaultdict(dict) # annotator -> row -> how many answers were not taken back, at least 1
+        self.answers = {} # number of such an answer -> (annotator, row)
+
+    def read_on(self, base:sqlite3.Connection) -> None:
+        "Read the lines that were added since. Writers wait for each other, so numbers only ever grow."
+        query = "SELECT id, annotator, row, kind, undoes FROM log WHERE id > ? ORDER BY id"
+        for number, annotator, row, kind, undoes in base.execute(query, (self.read_to,)):
+            self.latest[annotator][row] = kind, number
+            if kind == "answer":
+                self.answers[number] = annotator, row
+                self.standing[annotator][row] = self.standing[annotator].get(row, 0) + 1
+            elif undoes in self.answers:
+                self.take_back(undoes)
+            self.read_to = number
+
+    def take_back(self, number:int) -> None:
+        "An answer no longer stands."
+        annotator, row = self.answers.pop(number)
+        self.standing[annotator][row] -= 1
+        if not self.standing[annotator][row]:
+            del self.standing[annotator][row]
+
+    def last_lines(self, kind:str, annotator:str, rows:Sequence[int|str]) -> dict[int|str, int]:
+        "Of these rows those whose last line by the annotator is of this kind, and the line's number."
+        lines = self.latest.get(annotator, {})
+        return {row: lines[row][1] for row in rows if row in lines and lines[row][0] == kind}
+
 @dataclass(frozen=True)
 class Turn:
     "What one annotator has before them."
@@ -397,17 +443,17 @@ def whose_turn(
 ) -> Turn: # what is left
     "What this annotator has to look at, in this order."
     with store.lock:
-        votes = store.base.execute("SELECT DISTINCT row, annotator FROM live WHERE kind = 'answer'").fetchall()
-        last = {
-            row: (kind, i) for row, kind, i in store.base.execute(
-                "SELECT row, kind, max(id) FROM log WHERE annotator = ? GROUP BY row", (annotator,))
-        }
-    mine, others = {row for row, who in votes if who == annotator}, Counter(row for row, who in votes if who != annotator)
-    def place(item):
-        kind, number = last.get(item[1], ("new", 0))
-        return {"undo": (0, -number), "skip": (2, number)}.get(kind, (1, item[0]))
-    left = [(i, row) for i, row in enumerate(rows) if row not in mine and (per_row is None or others[row] < per_row)]
-    return Turn([row for _, row in sorted(left, key=place)], sum(last.get(row, "")[:1] == ("skip",) for _, row in left))
+        tally = store.tally = store.tally or _Tally()
+        tally.read_on(store.base)
+        mine = tally.standing.get(annotator, {})
+        left = [row for row in rows if row not in mine]
+        if per_row is not None:
+            others = [answered for who, answered in tally.standing.items() if who != annotator]
+            left = [row for row in left if sum(row in answered for answered in others) < per_row]
+        taken_back, skipped = (tally.last_lines(kind, annotator, left) for kind in ("undo", "skip"))
+    new = [row for row in left if row not in taken_back and row not in skipped]
+    pending = [*sorted(taken_back, key=taken_back.get, reverse=True), *new, *sorted(skipped, key=skipped.get)]
+    return Turn(pending, len(skipped))
 
 # %% ../nbs/13_answers.ipynb #c8a430aa
 def to_bytes(
@@ -469,15 +515,15 @@ def overlay_png(
     if found.ndim == 3 and found.shape[-1] == 4 and found.shape[0] != c:
         parts = [to_bytes(found)]
     elif found.ndim == 2 or found.ndim == 3 and len(found) == c:
-        top = max(float(np.nan_to_num(found).max()), 1e-9)
-        parts = [
-            tint(part) * [1, 1, 1, max(float(np.nan_to_num(part).max()), 0) / top]
-            for part in (found[None] if found.ndim == 2 else found)
-        ]
+        peak = lambda heat: max(float(np.nan_to_num(heat).max()), 0)
+        top = max(peak(found), 1e-9) # channels share one scale: a weak one stays pale
+        parts = [tint(part) * [1, 1, 1, peak(part) / top] for part in (found[None] if found.ndim == 2 else found)]
     else:
         raise CohortError(f"an overlay has shape {found.shape}; it must be (h, w), (channels, h, w) or (h, w, 4)")
-    parts = parts * (1 if is_colour(c, channels) or len(parts) > 1 else c)
-    parts = parts[:1] if is_colour(c, channels) else parts
+    if is_colour(c, channels):
+        parts = parts[:1]
+    elif len(parts) == 1:
+        parts = parts * c # one map, over every panel
     return to_png(np.hstack([np.pad(part, ((0, 0), (gap * (i > 0), 0), (0, 0))) for i, part in enumerate(parts)]).astype(np.uint8))
 
 # %% ../nbs/13_answers.ipynb #526bbf1e
@@ -545,11 +591,14 @@ def card(
 ) -> dict[str, Any]: # row, label, doubt, reason, evidence: texts to be shown
     "What stands beside the picture."
     names = {c.label: c.name for c in choices}
-    label = getattr(item, "label", None)
-    label = None if label is None or label != label else names.get(to_plain(label), str(label))
-    shown = {"label": label, "doubt": f"{item.score:.2f}" if item.score == item.score else None, "reason": str(item.reason or "") or None}
-    texts = getattr(item, "evidence", None)
-    texts = texts if isinstance(texts, list) else [str(texts)] if isinstance(texts, str) and texts else []
+    label, texts = getattr(item, "label", None), getattr(item, "evidence", None)
+    shown = {
+        "label": None if pd.isna(label) else names.get(to_plain(label), str(label)),
+        "doubt": None if pd.isna(item.score) else f"{item.score:.2f}",
+        "reason": str(item.reason or "") or None
+    }
+    if not isinstance(texts, list):
+        texts = [texts] if isinstance(texts, str) and texts else []
     return {"row": str(item.row), "evidence": texts} | (dict.fromkeys(shown) if blind else shown)
 
 def add_context(

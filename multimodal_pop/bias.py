@@ -105,24 +105,26 @@ def shortcut_probe(
     "Can a variable be read from the embedding, also with the label held fixed, and does the label's AUC fall when the two are made independent?"
     _same_people(groups, z=z, y=y, subject=subject)
     z = check_embedding(z)
-    frame = pd.DataFrame(groups).reset_index(drop=True) if isinstance(
-        groups,
-        (pd.DataFrame, Mapping)) else pd.DataFrame({getattr(groups, "name", None) or "group": np.asarray(groups)})
+    if isinstance(groups, (pd.DataFrame, Mapping)):
+        frame = pd.DataFrame(groups).reset_index(drop=True)
+    else:
+        frame = pd.DataFrame({getattr(groups, "name", None) or "group": np.asarray(groups)})
     if len(frame) != len(z):
         raise CohortError(f"groups have {len(frame)} rows, the embedding {len(z)}; they must match row by row")
     subject = None if subject is None else subject_codes(subject, len(z))
-    label = None if y is None else _two_classes(y)
-    ask = None if y is None else metric_set(label, cross_val_probs(z, label, groups=subject, seed=seed, kind="binary"),
-                                            "binary", names=["auc"])["auc"]
+    if y is not None:
+        label = _two_classes(y)
+        score = cross_val_probs(z, label, groups=subject, seed=seed, kind="binary")
+        found = metric_set(label, score, "binary", names=["auc"])["auc"]
     made = {}
     for name in frame:
         kind, reading, codes = _probe_variable(z, frame[name], subject=subject, seed=seed)
         made[name, "read from z", kind] = reading
         if y is not None:
             made[name, "read from z, y fixed", kind] = _balanced_metric(reading, codes, label)
-            balanced = _balanced_metric(ask, codes, label)
-            made |= {(name, "y", "auc"): ask, (name, "y, balanced", "auc"): balanced,
-                     (name, "fall", "auc"): Metric(lambda w, balanced=balanced: ask(w) - balanced(w))}
+            balanced = _balanced_metric(found, codes, label)
+            made |= {(name, "y", "auc"): found, (name, "y, balanced", "auc"): balanced,
+                     (name, "fall", "auc"): Metric(lambda w, balanced=balanced: found(w) - balanced(w))}
     value = pd.DataFrame({key: metric(np.ones((1, len(z)))) for key, metric in made.items()})
     drawn = bootstrap(made, len(z), subject=subject, draws=draws, seed=seed)
     table = interval_table(value, drawn, made, subject=subject)
@@ -244,11 +246,13 @@ def fit_dro(
     cells = cells / cells.sum(0)
     q, mean, head = np.full(cells.shape[1], 1 / cells.shape[1]), 0.0, None
     for _ in range(rounds):
-        head = fit_head(z, target, cells @ q, strength=strength, start=head and head.model)
+        head = fit_head(z, target, cells @ q, strength=strength, start=None if head is None else head.model)
         p = np.clip(head.predict(z), 1e-6, 1 - 1e-6)
-        loss = -np.concatenate([np.log(p)[None] @ cells[:, :len(q) // 2], np.log(1 - p)[None] @ cells[:, len(q) // 2:]], axis=1)[0]
+        ill, well = np.split(cells, 2, axis=1)
+        loss = -np.concatenate([np.log(p)[None] @ ill, np.log(1 - p)[None] @ well], axis=1)[0] # of each cell
         q = q * np.exp(step * (loss - loss.max()))
-        q, mean = q / q.sum(), mean + q / q.sum() / rounds
+        q = q / q.sum()
+        mean = mean + q / rounds
     return fit_head(z, target, cells @ mean, strength=strength)
 
 # %% ../nbs/14_bias.ipynb #e9c022bf
@@ -464,12 +468,15 @@ def judge(
     each = lambda w: np.stack([part(w) for part in parts])
     few = min(part.few for part in parts)
     worst = np.nanmax if metric == "fpr" else np.nanmin
+    gap = lambda w: np.nanmax(each(w), axis=0) - np.nanmin(each(w), axis=0)
+    overall = {"balanced accuracy": _balanced(test.y, flag)} if metric == "accuracy" else {metric: share_of(top, among)}
     return {
         f"worst {metric}": Metric(lambda w: worst(each(w), axis=0), few, True),
-        f"{metric} gap": Metric(lambda w: np.nanmax(each(w), axis=0) - np.nanmin(each(w), axis=0),
-                                few), metric if metric != "accuracy" else "balanced accuracy": share_of(top, among)
-        if metric != "accuracy" else _balanced(test.y, flag), "accuracy": share_of(right, np.ones(len(flag))),
-        "AUC": auc(test.y.astype(int), score), "flagged": share_of(flag, np.ones(len(flag)))
+        f"{metric} gap": Metric(gap, few),
+        **overall,
+        "accuracy": share_of(right, np.ones(len(flag))),
+        "AUC": auc(test.y.astype(int), score),
+        "flagged": share_of(flag, np.ones(len(flag)))
     }
 
 # %% ../nbs/14_bias.ipynb #7647f532

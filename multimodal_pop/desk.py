@@ -89,8 +89,9 @@ class Annotator:
 
     def skip(self, seconds:float|None=None) -> None:
         "Leave the current row for later."
-        if self.current is not None:
-            self.store.skip(self.current, annotator=self.annotator, seconds=seconds)
+        row = self.current
+        if row is not None:
+            self.store.skip(row, annotator=self.annotator, seconds=seconds)
 
     def undo(self) -> int|str|None: # the row that is open again
         "Take back the last answer or skip, also one from an earlier session."
@@ -511,19 +512,22 @@ def export_worklist(
     **options:Any, # overlay, channels; blind=False; overwrite=False, True forgets the worklist that the folder holds
 ) -> Path: # the folder, with worklist.csv, worklist.json and sheet.html; of a long list sheet-2.html and so on, too
     "Write a worklist for experts. Raises `CohortError` if it does not fit the images, or if the folder holds answers or another worklist."
-    folder, made, blind, overwrite = Path(folder), read_choices(choices), options.pop("blind", False), options.pop("overwrite", False)
+    folder, made = Path(folder), read_choices(choices)
+    blind, overwrite = options.pop("blind", False), options.pop("overwrite", False)
     if unknown := set(options) - {"overlay", "channels"}:
         raise CohortError(f"export_worklist has no option {sorted(unknown)[0]!r}; it has overlay, channels, blind and overwrite")
     pictures = read_pictures(images, **options)
     full = add_context(check_worklist(worklist, pictures.n), labels, evidence)
-    full = full.assign(id=[str(images.index[row]) for row in full["row"]]) if isinstance(images, Cohort) else full
-    full = full if salt is None else full.assign(code=hash_rows(full["row"], salt))
+    if isinstance(images, Cohort):
+        full = full.assign(id=[str(images.index[row]) for row in full["row"]])
+    if salt is not None:
+        full = full.assign(code=hash_rows(full["row"], salt))
     mark = fingerprint(full)
     about = {"worklist": mark, "question": question, "choices": [asdict(c) for c in made]}
     if not overwrite:
         _spare_answers(folder, about, full)
-    table = full[[c for c in ("row", "id", "code", "score", "reason", "label")
-                  if c in full]].map(harmless).assign(answer="", annotator="", worklist=mark)
+    columns = [c for c in ("row", "id", "code", "score", "reason", "label") if c in full]
+    table = full[columns].map(harmless).assign(answer="", annotator="", worklist=mark)
     parts = [full.iloc[first:first + SHEET_ROWS] for first in range(0, len(full), SHEET_ROWS)]
     sheets = ["sheet.html", *(f"sheet-{number}.html" for number in range(2, len(parts) + 1))]
     with ExitStack() as written:  # all of them or none
@@ -805,6 +809,36 @@ def in_words(
     return re.sub(r"\b(given|says?|guess|at|label|true) (\d+)\b", name, re.sub(r"(×) (\d+)\b", name, reason))
 
 # %% ../nbs/13_desk.ipynb #09d539ff
+def _given_groups(
+    cohort:Cohort, # perhaps with groups
+    group:str|None, # a column of them
+    rows:np.ndarray, # that are ranked, (m,)
+) -> np.ndarray|None: # group of each ranked row, (m,)
+    "The groups that share the budget. Raises `CohortError` for a column that isn't there."
+    if group is None:
+        return None
+    if cohort.groups is None or group not in cohort.groups:
+        raise CohortError(
+            f"there is no group {group!r}; the cohort has {', '.join(cohort.groups) if cohort.groups is not None else 'none'}"
+        )
+    return cohort.groups[group].astype(str).to_numpy()[rows]
+
+def _review_probs(
+    probs:str|Path|None, # file of probabilities, rows in the cohort's order
+    embedding:str|Path|None, # or of an embedding
+    n:int, # rows of the cohort
+    rows:np.ndarray, # that are ranked, (m,)
+    given:np.ndarray, # their labels, (m,)
+    *,
+    seed:int, # of the folds
+) -> np.ndarray: # out-of-sample probabilities, (m,) or (m, k)
+    "Read probabilities, or make them from an embedding by cross-validation. Raises `CohortError`."
+    from multimodal_pop.evaluate import cross_val_probs
+    if embedding:
+        return cross_val_probs(_read_numbers(embedding, n, "embedding")[rows], given, seed=seed)
+    p = _read_numbers(probs, n, "probabilities")[rows]
+    return p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p
+
 def export_review(
     cohort:Cohort, # with images and labels
     out:str|Path, # folder to write to
@@ -818,23 +852,16 @@ def export_review(
 ) -> str: # what was done, one line
     "`multimodal-pop annotate export`: rank, and write the sheet. Raises `CohortError` for input that doesn't fit."
     from multimodal_pop.annotate import rank_for_review
-    from multimodal_pop.evaluate import cross_val_probs
     rows, given = _given_labels(cohort, task)
     if (probs is None) == (embedding is None):
         raise CohortError("give either probabilities or an embedding to make them from")
-    if group is not None and group not in (cohort.groups.columns if cohort.groups is not None else []):
-        raise CohortError(
-            f"there is no group {group!r}; the cohort has {', '.join(cohort.groups) if cohort.groups is not None else 'none'}"
-        )
+    groups = _given_groups(cohort, group, rows)
     ranking = {key: options.pop(key) for key in ("strategy", "seed") if key in options}
     words = options.pop("names", None) or class_words(cohort.classes.get(task, ("0", "1")))
     names = _class_names(given, words)
     votes = place_votes(options.pop("votes", None), rows, len(names))  # before anything that takes long
-    p = _read_numbers(probs or embedding, len(cohort), "probabilities" if probs else "embedding")[rows]
-    p = cross_val_probs(p, given, seed=ranking.get("seed", 0)) if embedding else p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p
-    ranked = rank_for_review(given, p,
-                             groups=None if group is None else cohort.groups[group].astype(str).to_numpy()[rows],
-                             budget=int(budget), votes=votes, **ranking)
+    p = _review_probs(probs, embedding, len(cohort), rows, given, seed=ranking.get("seed", 0))
+    ranked = rank_for_review(given, p, groups=groups, budget=int(budget), votes=votes, **ranking)
     ranked = ranked.assign(reason=[in_words(text, words) for text in ranked["reason"]]) if words else ranked
     question = options.pop("question", None) or f"{task[:1].upper()}{task[1:].replace('_', ' ')}?"
     export_worklist(ranked.assign(row=rows[ranked["row"].to_numpy(int)]), cohort, out, choices=names,

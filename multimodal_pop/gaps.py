@@ -264,13 +264,15 @@ def spread_of(
     share:bool, # whether they are shares
 ) -> np.ndarray: # standard errors, (k,)
     "Bootstrap standard errors, corrected for few people, never zero for a share that is 0 or 1."
-    few, inside = np.maximum(few, 2), np.clip(value, 0, 1)
+    few = np.maximum(few, 2)
     error = np.nanstd(drawn, axis=0) * np.sqrt(few / (few - 1))
-    held = (inside * few + 1) / (few + 2)
     if not share:
         return error
-    floor = np.sqrt(held * (1 - held) / few)
-    return np.where(inside * (1 - inside) > 0, error * np.sqrt(held * (1 - held) / np.maximum(inside * (1 - inside), 1e-9)), floor)
+    inside = np.clip(value, 0, 1)
+    spread = inside * (1 - inside)
+    held = (inside * few + 1) / (few + 2) # with two more people, one found and one missed
+    held_spread = held * (1 - held)
+    return np.where(spread > 0, error * np.sqrt(held_spread / np.maximum(spread, 1e-9)), np.sqrt(held_spread / few))
 
 # %% ../nbs/14_gaps.ipynb #d5d0e6d2
 @dataclass(frozen=True, eq=False)

@@ -326,7 +326,7 @@ def plot_scores(
     ax, p_error = new_ax(ax, figsize=(6, 3)), np.asarray(p_error)
     wrong = np.zeros(len(p_error), bool) if wrong is None else np.asarray(wrong, bool)
     ax.hist([p_error[~wrong], p_error[wrong]], bins=np.linspace(0, 1, 21), stacked=True, color=[COLORS["context"], COLORS["doubt"]],
-            label=["label is right" if wrong.any() else "rows", "label is wrong"][:1 + wrong.any()] if wrong.any() else None)
+            label=["label is right", "label is wrong"] if wrong.any() else None)
     ax.set(yscale="log", xlabel="probability that the label is wrong", ylabel="rows",
            title=f"About {p_error.sum():.0f} of {len(p_error)} labels are expected to be wrong")
     if wrong.any():

@@ -228,8 +228,8 @@ def fit_truth(
         return -np.sum(log_p * target) + np.sum(weight * theta ** 2) / 2, slope + weight * theta
 
     start = np.zeros(len(weight))
-    theta = minimize(loss, start + np.eye(len(start))[0] * 0.5 + np.eye(len(start))[1], jac=True, method="L-BFGS-B",
-                     options={"maxiter": 200}).x
+    start[:2] = 0.5, 1.0 # the model counts half, the given label once, no offsets
+    theta = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
     return lambda given, logs, group: softmax(scores(theta, given, logs, group * k + given), axis=1)
 
 # %% ../nbs/11_rates.ipynb #f3e0ab96
@@ -518,8 +518,10 @@ def _from_audit(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list
                truth[codes == g], who[codes == g]) for g in inside
     ]
     once = np.where(_first_audited(truth, who), truth, -1) # tests want independent rows
-    errors, m = int(np.sum(given != once) - np.sum(once < 0)), int(np.sum(once >= 0))
-    common = dict(p_noise=float(stats.binom.sf(errors - 1, m, 0.01)), p_gap=gap_test(given, codes, once, seed=seed) if names else np.nan)
+    audited = once >= 0
+    errors = np.sum(audited & (given != once))
+    slips = float(stats.binom.sf(errors - 1, audited.sum(), 0.01)) # p of so many errors, if the expert slips once in a hundred
+    common = dict(p_noise=slips, p_gap=gap_test(given, codes, once, seed=seed) if names else np.nan)
     if not names:
         return _summarise(parts[0], **common)
     sizes = np.stack([effective_interval(p.matrix, p.variance, p.seen[:, None], (p.n * p.prior)[:, None])[2] for p in parts])
@@ -615,11 +617,11 @@ def implied_auc(
     "The AUC for true labels if the noise is `matrix` (Menon et al. 2015, ICML); exact for two classes."
     n, k = clean.shape
     count = np.bincount(labels, minlength=k)
-    right = true_prior(matrix, count / n) * matrix.diagonal()
-    values = []
+    prior = true_prior(matrix, count / n)
+    right, values = prior * matrix.diagonal(), []
     for t in np.flatnonzero((count > 0) & (count < n)):
         share = count[t] / n
-        wrong = (1 - right[t] / share) + (true_prior(matrix, count / n)[t] - right[t]) / (1 - share)
+        wrong = (1 - right[t] / share) + (prior[t] - right[t]) / (1 - share) # alpha + beta
         ranks = stats.rankdata(clean[:, t])[labels == t]
         auc = (ranks.mean() - (count[t] + 1) / 2) / (n - count[t])
         values.append(min(1.0, 0.5 + (auc - 0.5) / max(1 - wrong, 1e-3)))
@@ -844,7 +846,8 @@ def estimate_noise(
 ) -> NoiseEstimate: # matrix[true, given], prior, rate, limits, the same by group
     """Estimate label noise: 95 % intervals with an audit, bounds without. Raises `CohortError` for input it can't use.
 
-    The bounds hold if noise depends on the true class (and group) alone, not on features within a class; the intervals need no such thing."""
+    The bounds hold if noise depends on the true class (and group) alone, not on features within a class; the intervals
+    need only that the audited rows are a random sample of each group."""
     given, probs, codes, names = _check(labels, probs, groups, subject=subject, audited=audited)
     who = subject_codes(subject, len(given))
     if audited is None:

@@ -89,7 +89,11 @@ def _spell_day(text:str) -> tuple[str, str]:
         return "iso", "-".join(part.zfill(2) for part in (found[1], found[3] or found[5], found[4] or found[6]))
     if found := YEAR_LAST.match(text):
         first, second = int(found[1]), int(found[2])
-        return ("" if first == 0 else "day first" if first > 12 else "month first" if second > 12 or first == second else "both ways"), text
+        if first == 0:
+            return "", text
+        if first > 12:
+            return "day first", text
+        return ("month first" if second > 12 or first == second else "both ways"), text
     return ("month first" if NAMED.match(text) else ""), text # with a name either order is clear
 
 def read_dates(
@@ -103,7 +107,8 @@ def read_dates(
     row_text, texts = pd.factorize(dates.astype("string")) # a text is read once, however often it stands there
     text_day, days = pd.factorize(np.array([CLOCK.sub("", text.strip()) for text in texts], object))
     spelled = pd.DataFrame([_spell_day(day) for day in days], columns=["way", "text"], dtype=object)
-    way = np.append(spelled.way.to_numpy(), "")[np.append(text_day, -1)[row_text]]
+    day_of_row = np.append(text_day, -1)[row_text] # an empty cell has text -1, which stands last: day -1
+    way = np.append(spelled.way.to_numpy(), "")[day_of_row]
     if (way == "both ways").any():
         raise CohortError(
             f"{what}: {row_list(way == 'both ways')} can be read day first or month first; write dates as year-month-day (2014-02-01)"
@@ -112,7 +117,7 @@ def read_dates(
     read = pd.Series(pd.NaT, index=range(-1, len(spelled)), dtype="datetime64[ns]") # -1: empty
     for one, option in options.items():
         read.update(pd.to_datetime(spelled.text[spelled.way == one], errors="coerce", **option))
-    return pd.Series(read.reindex(np.append(text_day, -1)[row_text]).to_numpy(), index=dates.index, name=dates.name)
+    return pd.Series(read.reindex(day_of_row).to_numpy(), index=dates.index, name=dates.name)
 
 def _unreadable(dates:pd.Series, read:pd.Series) -> np.ndarray:
     "Where something stands that is no date, as opposed to nothing, (n,)."
@@ -292,9 +297,10 @@ class LabelTable(pd.DataFrame):
 def _combine_sources(votes:pd.DataFrame, found:pd.DataFrame, until:pd.Timestamp|None) -> dict[str, np.ndarray]:
     "One label's columns from the answers of its sources and the events found."
     n = len(votes)
-    prevalent = np.where((votes == 1).any(axis=1), 1.0, np.where((votes == 0).any(axis=1), 0.0, np.nan))
-    open_question = np.isin(np.arange(n), found.row[found.when.isin(OPEN)]) & (prevalent != 1)
-    prevalent[open_question] = np.nan
+    prevalent = np.full(n, np.nan)
+    prevalent[(votes == 0).any(axis=1)] = 0.0
+    prevalent[found.row[found.when.isin(OPEN)]] = np.nan # an event without a readable date leaves a "no" open
+    prevalent[(votes == 1).any(axis=1)] = 1.0
     later = found[(found.when == "incident") & (found.date <= until if until is not None else True)]
     incident = np.where(prevalent == 0, np.isin(np.arange(n), later.row).astype(float), np.nan)
     counted = pd.concat([found[found.when == "prevalent"], later])
@@ -438,6 +444,20 @@ def _warn_rare(votes:_Votes, balance:np.ndarray) -> None:
             " probabilities are too high. Give balance=, the classes' true shares, from an audit or the literature",
             CohortWarning, stacklevel=3)
 
+def _family_weights(sources:Sequence, families:Mapping[Any, Any]) -> np.ndarray:
+    "What each source's vote counts: sources of a family share one vote, (sources,)."
+    family = pd.Series([families.get(source, f"alone: {source}") for source in sources])
+    return (1 / family.groupby(family).transform("size")).to_numpy(float)
+
+def _prior_votes(prior:float|None, given:np.ndarray) -> np.ndarray:
+    "How many votes the prior on a source's accuracy counts as, (sources,). Raises `CohortError`."
+    if prior is None:
+        return np.sqrt(given) + 1e-9
+    if not 0 <= prior < np.inf:
+        raise CohortError(
+            f"prior={prior!r}: give a number of votes, 0 or more; None takes the root of each source's votes")
+    return np.full(len(given), float(prior))
+
 def combine_labels(
     votes:pd.DataFrame|np.ndarray, # (n, sources): classes 0, 1, ...; NaN or -1 where a source abstains
     *,
@@ -451,17 +471,14 @@ def combine_labels(
     its votes may be errors. Raises `CohortError`."""
     if method not in METHODS:
         raise CohortError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}")
-    index, votes = votes.index if isinstance(votes, pd.DataFrame) else None, _read_votes(votes)
-    family = pd.Series([(families or {}).get(source, f"alone: {source}") for source in votes.sources])
-    weight = (1 / family.groupby(family).transform("size")).to_numpy(float)
-    known, balance = balance is not None, _class_balance(balance, votes, weight)
-    given = votes.people @ votes.one_hot.sum(axis=2)
-    if prior is not None and not 0 <= prior < np.inf:
-        raise CohortError(
-            f"prior={prior!r}: give a number of votes, 0 or more; None takes the root of each source's votes")
-    prior = np.sqrt(given) + 1e-9 if prior is None else np.full(len(given), float(prior))
+    index = votes.index if isinstance(votes, pd.DataFrame) else None
+    votes = _read_votes(votes)
+    weight = _family_weights(votes.sources, families or {})
+    given = votes.people @ votes.one_hot.sum(axis=2) # votes of each source
+    prior = _prior_votes(prior, given)
+    guessed, balance = balance is None, _class_balance(balance, votes, weight)
     if method.startswith("dawid"):
-        if not known:
+        if guessed:
             _warn_rare(votes, balance)
         soft, confusion = _expectation_maximisation(votes, balance, weight, shared=method == "dawid-skene", prior=prior)
     else:

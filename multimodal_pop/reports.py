@@ -6,7 +6,7 @@
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET', 'DENIED_LIST',
            'BULLETS', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES', 'CHEST', 'KINDS', 'NUMBER', 'NORMAL',
            'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
-           'REFERENCE', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
+           'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
            'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
            'VOCABULARIES', 'STATUS_STYLE', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
            'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table',
@@ -597,6 +597,7 @@ class Answer(NamedTuple):
     status: float|None # 1 present, 0 absent, -1 uncertain, None: nothing
     cue: _Mark|None = None # the words that say so
 
+SAYS = {"no": 0.0, "maybe": -1.0, "open": None, "yes": 1.0, "stop": 1.0} # by a cue's first word; the only stop that answers is "ticked"
 REPEATED = Answer(None, _Mark("repeated", "", 0, 0)) # the answer names the finding itself
 SIDES = frozenset("left right bilateral bilaterally unilateral".split())
 SILENT = frozenset("xxxx is are was were has have been there a an the".split()) # an answer may begin with these
@@ -683,9 +684,9 @@ def _answer(form:_Form, mention:_Mark, strength:str, first:int, end:int, bare:bo
         plain = late and strength == "strong" and not any(form.words[i].form in (",", ".") for i in range(first, late.first))
         if not plain or any(other.first < late.first for other in named):
             return None
-        more = late.value[0] == "n" and _says_more(form, late.last + 1, end)
-        return Answer(1.0) if more else Answer({"n": 0.0, "m": -1.0, "o": None}[late.value[0]], late)
-    alone, says = form.ends(cue.last + 1), {"n": 0.0, "m": -1.0, "o": None, "y": 1.0, "s": 1.0}[cue.value[0]]
+        says = SAYS[late.value.split()[0]]
+        return Answer(1.0) if says == 0 and _says_more(form, late.last + 1, end) else Answer(says, late)
+    alone, says = form.ends(cue.last + 1), SAYS[cue.value.split()[0]]
     if not alone and cue.value == "no next":
         return None # Effusion: non-loculated
     if not alone and named and not (strength == "strong" and bare and says == 0):

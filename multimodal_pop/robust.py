@@ -416,7 +416,8 @@ def train_heads(
     **options:Any, # of `train`
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray|None, pd.DataFrame]: # weights (m, k, r), biases (m, k), noise (m, groups, k, k), history
     "Train m linear heads side by side; twins are averaged."
-    twice, k = 2 if METHODS[method].twins else 1, lesson.target.shape[1]
+    twice = 2 if METHODS[method].twins else 1
+    k = lesson.target.shape[1]
     with seeded(seed, "heads"):
         heads = nn.Linear(x.shape[1], twice * len(penalty) * k)
         nn.init.normal_(heads.weight, std=0.05 if twice == 2 else 1e-6)
@@ -467,14 +468,14 @@ def _teach_head(z:np.ndarray, lesson:Lesson, method:str, settings:Settings, seed
     weight = np.repeat(np.stack([fold != f for f in range(folds)] + [np.ones(n, bool)], 1), p, 1)
     w, b, noise, history = train_heads(x, task, method, weight=weight, penalty=np.tile(grid, folds + 1),
                                        settings=settings, seed=seed, **options)
-    probs = _left_out(x, w, b, fold, p) if folds else None
-    losses = _judge(
-        probs, task,
-        None if noise is None else noise.reshape(folds + 1, p, *noise.shape[1:])[fold, :, task.codes]
-    ) if folds else None
-    best = _choose_penalty(losses) if folds else 0
-    config = {"dim": z.shape[1], "method": method, "seed": seed, "rows": n, "penalty": float(grid[best]),
-              "held_out_loss": float(losses[best].mean()) if folds else None}
+    best, held_out = 0, None
+    if folds: # else there is one penalty, and nothing to choose
+        probs = _left_out(x, w, b, fold, p)
+        learned = None if noise is None else noise.reshape(folds + 1, p, *noise.shape[1:])[fold, :, task.codes]
+        losses = _judge(probs, task, learned)
+        best = _choose_penalty(losses)
+        held_out = float(losses[best].mean())
+    config = {"dim": z.shape[1], "method": method, "seed": seed, "rows": n, "penalty": float(grid[best]), "held_out_loss": held_out}
     fitted = _as_predictor(*axis.back(w[folds * p + best], b[folds * p + best]), config, history)
     fitted.noise = (lesson.matrices if noise is None else noise[folds * p + best])[lesson.codes]
     if folds:
@@ -649,7 +650,8 @@ def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|No
     target = read_labels(labels, k or _classes(noise))
     if len(target) != n:
         raise CohortError(f"{n} rows, but {len(target)} labels; they must match row by row")
-    hard, k = np.ndim(labels) == 1 or np.shape(labels)[1] == 1, target.shape[1]
+    k = target.shape[1]
+    hard = np.ndim(labels) == 1 or np.shape(labels)[1] == 1 # classes, not probabilities
     if hard and not target[:, -1].any() and k > 2:
         raise CohortError(f"noise speaks of {k} classes, but no label is above {int(np.nanmax(np.asarray(labels, float)))}")
     same_rows(labels=labels, groups=groups, audited=audited)
