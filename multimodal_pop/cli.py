@@ -27,6 +27,7 @@ class _Parser(argparse.ArgumentParser):
         "Print one line and leave with exit code 2."
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
+# %% ../nbs/19_terminal.ipynb #49573ae6
 def words(
     values:Sequence[str]|None, # what was given, each perhaps a list with commas
 ) -> list[str]|None: # single names; None if nothing was given
@@ -51,6 +52,7 @@ def _at_least(
         return value
     return read
 
+# %% ../nbs/19_terminal.ipynb #897e1580
 def _check_out(
     args:argparse.Namespace, # with out
     *inputs:str, # names of the options that say what is read
@@ -68,6 +70,7 @@ def _check_out(
         given = getattr(args, name)
         spare_inputs(out, *([given] if isinstance(given, str) or given is None else given))
 
+# %% ../nbs/19_terminal.ipynb #81c23a8a
 def _new_parser(
     commands:Any, # the subcommands of the main parser
     name:str, # of this one
@@ -81,16 +84,27 @@ def _new_parser(
     parser.set_defaults(run=run)
     return parser
 
+# %% ../nbs/19_terminal.ipynb #1981b709
+_ARGUMENT = re.compile(r"""(?<![\w-])(?:
+    (?P<name>[a-z_]+)=(?:                       # targets=, labels=5.5, columns='not ill'
+        (?P<quote>['"])(?P<quoted>.*?)(?P=quote)
+        | (?P<plain>[\w-]+(?:[.,][\w-]+)*)? )
+    | (?P<alone>[a-z]+_[a-z_]+)\b               # max_skipped
+)""", re.VERBOSE)
+
 def in_flags(
     message:str, # of an error
     known:Sequence[str], # what the command can be told, as argparse names it
 ) -> str: # the same with --target for targets=, where there is such an option
     "Errors name arguments of Python functions; a terminal has options."
     def option(found):
-        name = {"targets": "target", "groups": "group"}.get(found[1] or found[5], found[1] or found[5])
-        value = shlex.quote(found[3]) if found[2] else found[4]
-        return f"--{name.replace('_', '-')}{f' {value}' if value else ''}" if name in known else found[0]
-    return re.sub(r"(?<![\w-])(?:([a-z_]+)=(?:(['\"])(.*?)\2|([\w-]+(?:[.,][\w-]+)*)?)|([a-z]+_[a-z_]+)\b)", option, message)
+        argument = found["name"] or found["alone"]
+        name = {"targets": "target", "groups": "group"}.get(argument, argument)
+        if name not in known:
+            return found[0]
+        value = shlex.quote(found["quoted"]) if found["quote"] else found["plain"]
+        return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
+    return _ARGUMENT.sub(option, message)
 
 # %% ../nbs/19_terminal.ipynb #c980b916
 def _add_input(
@@ -205,6 +219,7 @@ def _draw_phantom(
     make = lambda n, seed: cardiac_phantom(n, size=args.size, seed=seed, world=args.world)
     return make(args.n, args.seed), make(args.test_n, args.seed + 1000)
 
+# %% ../nbs/19_terminal.ipynb #a94d7d39
 def shares(
     text:str|None, # "0.01,0.1,1"
 ) -> tuple[float,...]: # numbers above 0
@@ -243,6 +258,7 @@ def _open_audit(
         found[name] = numbers
     return found
 
+# %% ../nbs/19_terminal.ipynb #ff7fd221
 def _read_audit(
     path:str, # CSV: the id column and tasks
     cohort:Any, # whose rows are audited
@@ -272,6 +288,7 @@ def _check_device(
     except ValueError as error:
         raise CohortError(f"--device: {error}") from error
 
+# %% ../nbs/19_terminal.ipynb #78856aee
 def _run_study_command(
     args:argparse.Namespace, # of `multimodal-pop study`
 ) -> None:
@@ -316,6 +333,7 @@ def _add_search(commands:Any) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--overwrite", action="store_true", help="start anew where another search is kept")
 
+# %% ../nbs/19_terminal.ipynb #17798b4b
 def _run_search(
     args:argparse.Namespace, # of `multimodal-pop search`
 ) -> None:
@@ -353,6 +371,7 @@ def _add_prepare(commands:Any) -> None:
     parser.add_argument("--out", required=True, help="folder to write the cohort to")
     parser.add_argument("--overwrite", action="store_true", help="replace the cohort that --out holds")
 
+# %% ../nbs/19_terminal.ipynb #c30d02dc
 def _run_prepare(
     args:argparse.Namespace, # of `multimodal-pop prepare`
 ) -> None:
@@ -454,6 +473,7 @@ def _add_label(commands:Any) -> None:
                         help="what to do with uncertain findings: keep, or a policy of label_reports (default: keep)")
     parser.add_argument("--keep", action="append", metavar="A,B", help="columns to carry along, such as an id")
 
+# %% ../nbs/19_terminal.ipynb #4ae71fce
 def _check_reports(
     path:Path, # the reports
     text:str, # column with the report
@@ -477,6 +497,7 @@ def _check_reports(
         warnings.warn(f"{path.name} is not UTF-8 text: letters such as ü are lost, and words with them; save it as UTF-8 and label it again",
                       CohortWarning, stacklevel=2)
 
+# %% ../nbs/19_terminal.ipynb #3350ee5b
 def _run_label(
     args:argparse.Namespace, # of `multimodal-pop label`
 ) -> None:
@@ -497,6 +518,11 @@ def _add_annotate(commands:Any) -> None:
                          "  multimodal-pop annotate export --cohort my_cohort --task ill --study my_study --out sheet\n"
                          "  multimodal-pop annotate import sheet answers.csv --out votes.csv")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=_Parser)
+    for add in (_add_export, _add_import, _add_simulate):
+        add(verbs)
+
+def _add_export(verbs:Any) -> None:
+    "multimodal-pop annotate export"
     export = _new_parser(verbs, "export", _run_annotate_export, "Rank the labels and write a sheet with images.",
                          "  multimodal-pop annotate export --cohort my_cohort --task ill --study my_study --budget 200 --out sheet")
     for name, text in (("--cohort", "folder of a cohort saved by `multimodal-pop prepare`"),
@@ -511,12 +537,18 @@ def _add_annotate(commands:Any) -> None:
     export.add_argument("--votes", help="CSV of earlier answers, written by `annotate import`")
     export.add_argument("--overwrite", action="store_true", help="forget the worklist that --out holds, and answers filled in there")
     export.add_argument("--strategy", default="fusion", help="how to rank (default: fusion)")
+
+def _add_import(verbs:Any) -> None:
+    "multimodal-pop annotate import"
     back = _new_parser(verbs, "import", _run_annotate_import, "Check and merge the answers that came back.",
                        "  multimodal-pop annotate import sheet anna.csv ben.csv --out votes.csv")
     back.add_argument("sheet", help="folder of the sheet")
     back.add_argument("answers", nargs="+", help="files of answers: .csv, or the .sqlite of the desk")
     back.add_argument("--out", required=True, help="CSV of the votes to write")
     back.add_argument("--annotator", help="who answered, where a file doesn't say")
+
+def _add_simulate(verbs:Any) -> None:
+    "multimodal-pop annotate simulate"
     trial = _new_parser(
         verbs, "simulate", _run_annotate_simulate,
         "What would a budget of answers buy? Needs a file with given and true labels.",
@@ -626,6 +658,7 @@ def _plain_warnings(
         warnings.showwarning = say
         yield
 
+# %% ../nbs/19_terminal.ipynb #69132a26
 def _in_short(
     error:OSError|EOFError, # of the system
     args:argparse.Namespace, # what was typed
@@ -639,6 +672,7 @@ def _in_short(
                 return f"{'' if option in ('path', 'sheet') else '--' + option.replace('_', '-') + ' '}{path}: {why}"
     return f"a file can't be read or written: {why}"
 
+# %% ../nbs/19_terminal.ipynb #1b60e6a7
 def main(
     argv:Sequence[str]|None=None, # arguments; None = those of the process
 ) -> int: # exit code: 0, 2 for a mistake of the user, 130 when stopped

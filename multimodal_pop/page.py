@@ -75,25 +75,31 @@ def _row_name(row:pd.Series) -> str:
     "Where a difference was measured: the mean of the tasks, or one task."
     return f"the mean {row.metric} of {row.tasks:.0f} tasks" if row.task == "mean" else f"the {row.metric} of {readable(row.task)}"
 
+def _taught_by(method:str) -> str:
+    "The name of an arm without how its encoder is used."
+    return re.sub(", (frozen|fine-tuned)$", "", arm_name(method))
+
+def _rival(method:str, baseline:str) -> str:
+    "What a method is compared with, for the middle of a sentence."
+    if (method, baseline) == ("chosen", "multimodal"):
+        return "all columns"
+    return "the same network trained from scratch" if baseline == "supervised" else lower(_taught_by(baseline))
+
+_SUBJECTS = {("chosen", "multimodal"): "Choosing the columns", ("chosen", "simclr"): "Pretraining on image and chosen columns"}
+
 def sentence(
     row:pd.Series, # one row of the comparisons: method, baseline, labels, task, metric, tasks, value, reference, difference, low, high
 ) -> str: # one sentence
     "Say a paired difference in words."
-    what = {
-        ("chosen", "multimodal"): "Choosing the columns",
-        ("chosen", "simclr"): "Pretraining on image and chosen columns"
-    }.get((row.method, row.baseline), "Pretraining on image and table")
-    words = {"helps": f"{what} helps", "harms": f"{what} harms", "no difference shown": "No difference shown",
-             "not measured": "Not measured"}[verdict(row.low, row.high)]
-    how = "fine-tuned" if row.method.endswith("_tuned") else "frozen"
-    how = f"chosen columns, {how}" if row.method == "chosen" and not words.startswith(what) else how
-    other = ("all columns" if (row.method, row.baseline) == ("chosen", "multimodal")
-             else {"supervised": "the same network trained from scratch"}.get(
-                 row.baseline, re.sub(", (frozen|fine-tuned)$", "", arm_name(row.baseline))))
+    said, how = verdict(row.low, row.high), "fine-tuned" if row.method.endswith("_tuned") else "frozen"
+    if said in ("helps", "harms"):
+        words = f"{_SUBJECTS.get((row.method, row.baseline), 'Pretraining on image and table')} {said}"
+    else:  # no subject says which columns taught, so the brackets do
+        words, how = said.capitalize(), f"chosen columns, {how}" if row.method == "chosen" else how
     ends = (f"{signed(row.difference)}, 95 % interval {signed(row.low)} to {signed(row.high)}"
             if np.isfinite(row.difference) else "too few cases")
     return (f"{words} ({how}, {labels_name(row.labels)} of the labels): {_row_name(row)} is {row.value:.3f}, against {row.reference:.3f} "
-            f"for {lower(other)} ({ends}).")
+            f"for {_rival(row.method, row.baseline)} ({ends}).")
 
 def lower(
     name:str, # of an arm
@@ -119,7 +125,7 @@ def plot_few_labels(
     chosen = results[results.task == task]
     for shift, method in enumerate(m for m in ARMS if m in set(chosen.method)):
         rows, (name, colour, line) = chosen[chosen.method == method].sort_values("labels"), ARMS[method]
-        x = rows.labels.astype(float) * 1.035 ** (shift - 3)
+        x = rows.labels.astype(float) * 1.035 ** (shift - 3)  # side by side: intervals on one spot would hide each other
         reach = (rows.value - rows.low).to_numpy(), (rows.high - rows.value).to_numpy()
         ax.errorbar(x.to_numpy(), rows.value.to_numpy(), reach, color=colour, ls=line, marker="o", ms=4, lw=1.8, elinewidth=1, label=name)
     ticks = sorted(chosen.labels.unique())
@@ -166,9 +172,7 @@ def pair_name(
 ) -> str: # "frozen, minus SimCLR"
     "Which difference it is."
     how = "fine-tuned" if method.endswith("_tuned") else "chosen columns" if method == "chosen" else "frozen"
-    other = ("all columns" if (method, baseline) == ("chosen", "multimodal")
-             else re.sub(", (frozen|fine-tuned)$", "", lower(arm_name(baseline))))
-    return f"{how}, minus {other}"
+    return f"{how}, minus {'all columns' if (method, baseline) == ('chosen', 'multimodal') else lower(_taught_by(baseline))}"
 
 # %% ../nbs/19_page.ipynb #c8c903a6
 def plot_groups(
@@ -208,7 +212,7 @@ def plot_alignment(
     "How often an image finds its own partner, epoch by epoch: training dashed, validation solid."
     ax = new_ax(ax, figsize=(7.6, 3.2))
     for method, history in histories.items():
-        name, colour = arm_name(method).removesuffix(", frozen"), ARMS[method][1]
+        name, colour = _taught_by(method), ARMS[method][1]
         for column, line, what in (("top1", "--", "training"), ("val_top1", "-", "validation")):
             if column in history and history[column].notna().any():
                 ax.plot(np.arange(1, len(history) + 1), 100 * history[column], ls=line, color=colour, label=f"{name}, {what}")
@@ -266,10 +270,13 @@ def with_interval(
     frame:pd.DataFrame, # columns value, low, high
 ) -> pd.Series: # text: "0.712 (0.690 to 0.733)"
     "A value and its interval as one cell."
-    show = lambda v, l, h: (
-        "–" if not np.isfinite(v)
-        else f"{v:.3f} ({l:.3f} to {h:.3f})".replace("-", "−") if np.isfinite(l) else f"{v:.3f}")
-    return pd.Series([show(*row) for row in frame[["value", "low", "high"]].to_numpy(float)], index=frame.index, dtype=object)
+    return pd.Series([_interval_cell(*row) for row in frame[["value", "low", "high"]].to_numpy(float)], index=frame.index, dtype=object)
+
+def _interval_cell(value:float, low:float, high:float) -> str:
+    "A value and its interval as text; a dash where nothing was measured."
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.3f} ({low:.3f} to {high:.3f})".replace("-", "−") if np.isfinite(low) else f"{value:.3f}"
 
 def side_by_side(
     results:pd.DataFrame, # the long table
@@ -278,7 +285,10 @@ def side_by_side(
     "The results at one share of the labels, methods as columns, the mean of tasks last."
     chosen = results[results.labels == labels].assign(cell=lambda f: with_interval(f))
     wide = chosen.pivot(index=["task", "metric"], columns="method", values="cell")
-    wide = wide.loc[sorted(wide.index, key=lambda k: (k[0] == "mean", k[1] != "AUC", k[0])), [m for m in ARMS if m in wide]]
+    def place(row):
+        task, metric = row
+        return task == "mean", metric != "AUC", task
+    wide = wide.loc[sorted(wide.index, key=place), [m for m in ARMS if m in wide]]
     wide.index = [f"{'mean of tasks' if task == 'mean' else readable(task)} ({metric})" for task, metric in wide.index]
     return wide.rename(columns=arm_name).rename_axis(index="task", columns=None).reset_index()
 
@@ -381,12 +391,14 @@ def _cell_html(text:str) -> str:
     "A cell's text, escaped; an interval in brackets goes small on a line of its own."
     return re.sub(r"^(\S+) (\([^()]* to [^()]*\))$", r"\1<small>\2</small>", escape(text))
 
+_NUMBER_STARTS = "0123456789–−+<≥" # also of counts that are hidden, and of values that are missing
+
 def table_html(
     frame:pd.DataFrame, # the table, its index not shown
 ) -> str: # HTML, everything escaped
     "A table as HTML: numbers to the right, rows of means in bold."
     texts = frame.map(_cell) if len(frame) else frame
-    number = [bool(len(texts)) and all(not t or t[0] in "0123456789–−+<" for t in texts[c]) for c in frame]
+    number = [bool(len(texts)) and all(not text or text[0] in _NUMBER_STARTS for text in texts[column]) for column in frame]
     mark = [' class="number"' if n else "" for n in number]
     head = "".join(f"<th{m}>{escape(str(c))}</th>" for c, m in zip(frame, mark, strict=True))
     rows = []
@@ -408,19 +420,21 @@ def part_html(
     kind = type(part).__name__
     numbers[kind] = numbers.get(kind, 0) + 1
     caption = f"<b>{kind} {numbers[kind]}.</b> {escape(part.caption)}"
-    if isinstance(part, Figure):
-        picture = base64.b64encode(part.png).decode()
-        width = int.from_bytes(part.png[16:20], "big") * 96 // DPI  # of the PNG's header: one size of letters in all figures
-        return (
-            f'<figure><img width="{width}" alt="{escape(part.alt)}"'
-            f' src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
-        )
+    return _figure_html(part, caption) if isinstance(part, Figure) else _folding_html(part, caption)
+
+def _figure_html(part:Figure, caption:str) -> str:
+    "A picture that travels inside the page, at one size of letters in all figures."
+    picture = base64.b64encode(part.png).decode()
+    width = int.from_bytes(part.png[16:20], "big") * 96 // DPI  # pixels, as the PNG's header says them
+    return (f'<figure><img width="{width}" alt="{escape(part.alt)}"'
+            f' src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>')
+
+def _folding_html(part:Table, caption:str) -> str:
+    "A table below its caption, folded away if it is long."
     body = f'<div class="caption">{caption}</div><div class="wide"><table>{table_html(part.frame)}</table></div>'
-    return (
-        f"<details><summary>{escape(part.caption.split('.')[0])} ({len(part.frame)} rows)</summary>{body}</details>"
-        if part.folded
-        else body
-    )
+    if not part.folded:
+        return body
+    return f"<details><summary>{escape(part.caption.split('.')[0])} ({len(part.frame)} rows)</summary>{body}</details>"
 
 # %% ../nbs/19_page.ipynb #aa964188
 @dataclass(frozen=True)

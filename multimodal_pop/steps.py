@@ -16,6 +16,7 @@ __all__ = ['SMALLEST', 'Scores', 'PRESETS', 'LEAST', 'metric_name', 'enough', 't
 # %% ../nbs/19_steps.ipynb #c755cc11
 import hashlib
 import json
+import math
 import resource
 import shutil
 import sys
@@ -71,8 +72,10 @@ def enough(
     subject:Sequence|None=None, # who each row belongs to, (n,); None = everybody once
 ) -> bool: # whether a metric can be had from them
     "Are there enough people with and without?"
+    known = ~np.isnan(y)
     if kind == "continuous":
-        return _class_people(y * 0, subject).sum() >= 2 * SMALLEST and np.ptp(y[~np.isnan(y)]) > 0
+        everybody = np.where(known, 0.0, np.nan)  # one class: a measurement has no cases
+        return _class_people(everybody, subject).sum() >= 2 * SMALLEST and np.ptp(y[known]) > 0
     return (_class_people(y, subject) >= SMALLEST).sum() >= 2
 
 # %% ../nbs/19_steps.ipynb #1525b2e5
@@ -88,15 +91,16 @@ def task_metric(
     if not enough(np.where(known, y, np.nan), kind, subject):
         return lambda weights: np.full(len(weights), np.nan)
     who = np.arange(len(y))[known] if subject is None else np.asarray(subject)[known]
-    one = r2 if kind == "continuous" else partial(class_auc, subject=who) if scores.ndim == 3 else auc
-    each = [one(y[known], draw[known]) for draw in scores]
-    rows = slice(None) if known.all() else np.flatnonzero(known)
-    metric = lambda weights: np.mean([one(weights[:, rows]) for one in each], axis=0)
+    one_metric = r2 if kind == "continuous" else partial(class_auc, subject=who) if scores.ndim == 3 else auc
+    each = [one_metric(y[known], draw[known]) for draw in scores]
+    judged = slice(None) if known.all() else np.flatnonzero(known)
+    metric = lambda weights: np.mean([one(weights[:, judged]) for one in each], axis=0)
     metric.few = getattr(each[0], "few", np.inf)
-    metric.few = (min(metric.few, _class_people(y[known], who).min())
-                  if one is auc else metric.few)  # of two images of a person, one tells little more
+    if one_metric is auc:
+        metric.few = min(metric.few, _class_people(y[known], who).min())
     return metric
 
+# %% ../nbs/19_steps.ipynb #761f2668
 def class_auc(
     y:np.ndarray, # class codes, (n,)
     scores:np.ndarray, # (n, classes)
@@ -185,14 +189,17 @@ def differences(
     pairs:Sequence[tuple[str,str]]=tuple(PAIRS), # (method, baseline)
 ) -> pd.DataFrame: # method, baseline, labels, task, metric, tasks, value, reference, difference, low, high, verdict
     "Paired differences, each method minus its baseline, on the same resampled participants."
-    found, few = [], frame.attrs["few"]
+    few, found = frame.attrs["few"], []
     for method, baseline in pairs:
         keys = [key for key in frame if key[0] == method and (baseline, *key[1:]) in frame]
-        if keys:
-            ours, theirs = frame[keys], frame[[(baseline, *key[1:]) for key in keys]].set_axis(pd.MultiIndex.from_tuples(keys), axis=1)
-            gap = ends(ours - theirs, {key: min(few[key], few[baseline, *key[1:]]) for key in keys}).rename(columns={"value": "difference"})
-            gap = gap.assign(value=ours.iloc[0].to_numpy(), reference=theirs.iloc[0].to_numpy(), baseline=baseline)
-            found.append(gap.assign(verdict=[verdict(*row) for row in gap[["low", "high"]].to_numpy()]).reset_index())
+        if not keys:
+            continue
+        rivals = [(baseline, *key[1:]) for key in keys]
+        ours, theirs = frame[keys], frame[rivals].set_axis(pd.MultiIndex.from_tuples(keys), axis=1)
+        gap = ends(ours - theirs, {key: min(few[key], few[rival]) for key, rival in zip(keys, rivals)})
+        gap = gap.rename(columns={"value": "difference"}).assign(
+            value=ours.iloc[0].to_numpy(), reference=theirs.iloc[0].to_numpy(), baseline=baseline)
+        found.append(gap.assign(verdict=[verdict(*row) for row in gap[["low", "high"]].to_numpy()]).reset_index())
     columns = ["method", "baseline", "labels", "task", "metric", "tasks", "value", "reference", "difference", "low", "high", "verdict"]
     return _describe(pd.concat(found, ignore_index=True), kinds)[columns] if found else pd.DataFrame(columns=columns)
 
@@ -217,6 +224,7 @@ def labelled_order(
     first = np.array(list(dict.fromkeys(first)), dtype=int)
     return np.concatenate([first, order[~np.isin(order, first)]]), len(first)
 
+# %% ../nbs/19_steps.ipynb #034d279f
 def draw_labelled(
     labels:pd.DataFrame, # of the training participants, numbers with NaN = missing, (n, tasks)
     kinds:dict[str,str], # kind of each task
@@ -294,7 +302,7 @@ class Steps:
         key = json.loads(json.dumps(key, default=str))
         try:
             kept = read_json(self.file) if self.file.exists() and not overwrite else {"key": key, "done": {}}
-            kept["key"], kept["done"]
+            kept["key"], kept["done"]  # a file without them is damaged, too
         except (ValueError, TypeError, KeyError) as error:
             raise StudyError(f"{folder}: state/study.json is damaged; start anew (--overwrite), or choose another folder (--out)") from error
         if kept["key"] != key:
@@ -396,6 +404,7 @@ PRESETS = {
                      explained=48, search_minutes=240),
 }
 
+# %% ../nbs/19_steps.ipynb #e5173604
 def study_settings(
     preset:str, # a key of `PRESETS`
     cohort:Cohort, # decides the augmentation
@@ -469,8 +478,10 @@ def scratch_epochs(
     rows:int, # labelled participants
 ) -> int: # passes over them
     "As many epochs as the preset has, or as its least number of updates needs."
-    return max(settings["epochs"], -(-settings["updates"] // -(-rows // settings["batch_size"])))
+    steps = math.ceil(rows / settings["batch_size"]) # of an epoch
+    return max(settings["epochs"], math.ceil(settings["updates"] / steps))
 
+# %% ../nbs/19_steps.ipynb #c13c7e85
 def trained_arm(
     plan:Plan, # of the study
     arm:str, # "supervised", "multimodal_tuned" or "simclr_tuned"
@@ -480,15 +491,15 @@ def trained_arm(
     "Train a whole network for every draw of labelled participants, or read its scores back."
     name, s = f"{arm}_{share:g}", plan.settings
     file = plan.steps.path(f"{name}.npz")
+    options = dict(augment=s["augment"], batch_size=s["batch_size"], device=plan.device, save_every=20, callbacks=plan.callbacks,
+                   progress=plan.progress)
     def make():
         drawn = []
         for draw, rows in enumerate(plan.chosen[share]):
-            keep, labelled = plan.steps.path(f"checkpoint_{name}_{draw}"), (plan.parts["train"][rows], list(plan.kinds))
-            options = dict(augment=s["augment"], batch_size=s["batch_size"], epochs=scratch_epochs(s, len(rows)),
-                           seed=plan.seed + draw, device=plan.device, checkpoint=keep, save_every=20,
-                           callbacks=plan.callbacks, progress=plan.progress)
-            network = (supervised(*labelled, encoder=s["encoder"], width=s["width"], **options)
-                       if start is None else fine_tune(start, *labelled, **options))
+            labelled, keep = (plan.parts["train"][rows], list(plan.kinds)), plan.steps.path(f"checkpoint_{name}_{draw}")
+            options.update(epochs=scratch_epochs(s, len(rows)), seed=plan.seed + draw, checkpoint=keep)
+            network = (supervised(*labelled, encoder=s["encoder"], width=s["width"], **options) if start is None
+                       else fine_tune(start, *labelled, **options))
             said = network.predict_proba(plan.parts["test"])
             drawn.append(said if isinstance(said, dict) else {next(iter(plan.kinds)): said})
             shutil.rmtree(keep, ignore_errors=True)
@@ -509,6 +520,7 @@ def search_people(
                       part.select(columns).table, labels=labels, subject=part.subject, schema=part.schema.only(columns),
                       info=part.info)
 
+# %% ../nbs/19_steps.ipynb #0938ee05
 def split_search(
     part:Cohort, # training participants
     columns:Sequence[str], # candidates
@@ -587,6 +599,7 @@ def plot_path(
     ax.set_title(f"Taken: {len(best['columns'])} of {len(search.train.columns)} columns, proposed by {best.strategy}")
     return ax
 
+# %% ../nbs/19_steps.ipynb #48644037
 def keep_search(
     search:SubsetSearch, # finished, or stopped by its budget
     folder:Path, # where to write search.json, search.png, trials.csv
@@ -712,6 +725,7 @@ def digest_audit(
             "audited.reindex(cohort.index)")
     return hashlib.sha256(pd.util.hash_pandas_object(audited.reset_index(drop=True), index=False).to_numpy().tobytes()).hexdigest()[:16]
 
+# %% ../nbs/19_steps.ipynb #5aa703b8
 LEAST = {"train": 50, "test": 20} # people in a group: to tell noise from difficulty; to audit, where the intervals know how few they are
 
 def join_rare(
@@ -725,33 +739,33 @@ def join_rare(
     for name in groups:
         text = groups[name].astype(str).where(groups[name].notna(), "not known").to_numpy()
         people = lambda levels: who[np.isin(text, levels)].nunique()
-        sizes = sorted((people([level]), level) for level in pd.unique(text))
-        rare = [level for size, level in sizes if size < least]
-        rare += [level for _, level in sizes[len(rare):][:1]] if rare and people(rare) < least else [
-        ]  # few others would be looked at by nobody
+        by_size = sorted((people([level]), level) for level in pd.unique(text))
+        rare, larger = ([level for size, level in by_size if (size < least) == small] for small in (True, False))
+        if rare and people(rare) < least:
+            rare += larger[:1]
         order = [*(str(level) for level in groups[name].cat.categories if str(level) not in rare), "not known", "others"]
         joined = pd.Categorical(np.where(np.isin(text, rare), "others", text), order).remove_unused_categories()
-        if len(joined.categories) > 1 and people(rare) >= least * bool(rare):
+        enough_others = not rare or people(rare) >= least
+        if len(joined.categories) > 1 and enough_others:
             made[name] = joined
     return pd.DataFrame(made, index=groups.index)
 
+# %% ../nbs/19_steps.ipynb #1d1ebd2f
 def variables_left_out(
     parts:dict[str,Cohort], # train, test
     kinds:dict[str,str], # kind of each task
 ) -> list[dict[str,str]]: # what, why
     "Subgroup variables that two chapters could not look at."
-    chapters = {"train": "How wrong are the labels", "test": "For whom does it fail"}
-    chapters = chapters if "binary" in kinds.values() else {}
-    small = {
-        part: [g for g in parts[part].groups
-               if g not in join_rare(parts[part].groups, least=LEAST[part], subject=parts[part].subject)]
-        for part in chapters
-    }
-    return [
-        {"what": f"subgroups by {g}, in “{chapters[part]}?”",
-         "why": f"no two groups of at least {LEAST[part]} {'training' if part == 'train' else 'test'} participants"}
-        for part in small for g in small[part]
-    ]
+    if "binary" not in kinds.values():
+        return []
+    out = []
+    for part, chapter, people in (("train", "How wrong are the labels", "training"), ("test", "For whom does it fail", "test")):
+        cohort = parts[part]
+        large = join_rare(cohort.groups, least=LEAST[part], subject=cohort.subject)
+        out += [{"what": f"subgroups by {readable(name)}, in “{chapter}?”",
+                 "why": f"no two groups of at least {LEAST[part]} {people} participants"}
+                for name in cohort.groups if name not in large]
+    return out
 
 # %% ../nbs/19_steps.ipynb #e05144ea
 def label_arm(
@@ -784,6 +798,7 @@ def label_arm(
         return {"noise": noise.astype({c: float for c in numbers}), "worklist": table}
     return plan.steps.run("labels", make, load) if tasks else {}
 
+# %% ../nbs/19_steps.ipynb #b6e69262
 def audit_arm(
     plan:Plan, # of the study
     scores:Scores, # of all arms
@@ -803,6 +818,7 @@ def two_encoders(
     return ({"all columns": models["multimodal"], "chosen columns": models["chosen"]} if "chosen" in models else
             {"images only": models["simclr"], "image + table": models["multimodal"]})
 
+# %% ../nbs/19_steps.ipynb #1abd8e7c
 def space_arm(
     plan:Plan, # of the study
     models:dict[str,Model], # pretrained arms
@@ -834,6 +850,7 @@ def explained_task(
     task = rows.loc[rows.value.idxmax()].task
     return task, int(plan.labels[task].value_counts().index[0]) if plan.kinds[task] == "multiclass" else 1
 
+# %% ../nbs/19_steps.ipynb #95e35def
 def two_sides(
     plan:Plan, # of the study
     task:str, # which is explained
@@ -905,6 +922,7 @@ def judge(
         return {name: f.astype({c: float for c in numbers if c in f}) for name, f in frames.items()}
     return plan.steps.run("judge", make, load)
 
+# %% ../nbs/19_steps.ipynb #304e213d
 def judge_groups(
     scores:Scores, # of the image-only arms at one share of labels
     test:Cohort, # the test participants
@@ -931,6 +949,7 @@ def judge_groups(
     columns = ["group", "level", "n", "cases", "method", "labels", "task", "metric", "value", "low", "high"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
+# %% ../nbs/19_steps.ipynb #889827d5
 def persons(
     cohort:Cohort, # n rows
     rows:Any=None, # which of them, (n,) bool; None: all
@@ -968,6 +987,10 @@ def fewest_cases(
          for t, kind in kinds.items() if kind == "binary" for k in (0, 1)},
         index=cohort.groups[name].cat.categories.astype(object), dtype=object)
     def least(counts):
-        texts, numbers = [c for c in counts if isinstance(c, str)], [c for c in counts if not isinstance(c, str)]
-        return 0 if 0 in numbers else min(texts, key=lambda text: text != f"<{SMALLEST}") if texts else min(numbers, default=0)
+        hidden, numbers = [c for c in counts if isinstance(c, str)], [c for c in counts if not isinstance(c, str)]
+        if 0 in numbers:
+            return 0
+        if not hidden:
+            return min(numbers, default=0)
+        return f"<{SMALLEST}" if f"<{SMALLEST}" in hidden else hidden[0]
     return shown.apply(least, axis=1) if len(shown.columns) else pd.Series(0, shown.index)

@@ -48,12 +48,20 @@ from .steps import (audit_arm, changes, class_auc, clock, column_arm, count_leve
 # %% ../nbs/19_study.ipynb #53892840
 # one door to the room: what the chapter before defines comes along
 _all_ = ["audit_arm", "changes", "class_auc", "clock", "column_arm", "count_levels", "differences", "digest_audit", "draw_labelled",
-         "embed_arms", "ends", "enough", "explain_arm", "explained_task", "find_columns", "fewest_cases", "fingerprint", "hide_parts", "join_rare", "judge", "judge_groups", "keep_search",
-         "label_arm", "labelled_order", "leader", "load_scores", "mean_tasks", "metric_name", "natural_views", "peak_memory", "persons",
-         "Plan", "plot_path", "PRESETS", "pretrain_arm", "probe_arms", "probe_scores", "read_search", "resample", "save_scores", "Scores",
-         "scratch_epochs", "search_arm", "search_people", "SMALLEST", "space_arm", "split_search", "Steps", "study_settings",
-         "StudyError", "summarise", "tail", "task_metric", "task_score", "tell_search", "trained_arm", "two_encoders", "two_sides",
-         "variables_left_out", "write_embeddings"]
+         "embed_arms", "ends", "enough", "explain_arm", "explained_task", "find_columns", "fewest_cases", "fingerprint", "hide_parts",
+         "join_rare", "judge", "judge_groups", "keep_search", "label_arm", "labelled_order", "leader", "load_scores", "mean_tasks",
+         "metric_name", "natural_views", "peak_memory", "persons", "Plan", "plot_path", "PRESETS", "pretrain_arm", "probe_arms",
+         "probe_scores", "read_search", "resample", "save_scores", "Scores", "scratch_epochs", "search_arm", "search_people", "SMALLEST",
+         "space_arm", "split_search", "Steps", "study_settings", "StudyError", "summarise", "tail", "task_metric", "task_score",
+         "tell_search", "trained_arm", "two_encoders", "two_sides", "variables_left_out", "write_embeddings"]
+
+# %% ../nbs/19_study.ipynb #5335e47e
+def _nearest_share(
+    shares:Iterable[float], # shares of the labels, or numbers of labelled participants
+    n:int, # training participants
+) -> float: # one of them
+    "The share nearest to 10 % on a logarithmic scale: the main comparison."
+    return min(shares, key=lambda s: abs(np.log((s if s <= 1 else s / n) / 0.1)))
 
 # %% ../nbs/19_study.ipynb #b3083a52
 @dataclass(frozen=True, repr=False)
@@ -75,8 +83,7 @@ class Study:
     @property
     def focus(self) -> float: # 10 % of the labels, or the nearest to it
         "The share of labels that the main comparison and the figures show."
-        shares = [float(s) for s in self.results.labels.unique()]
-        return min(shares, key=lambda s: abs(np.log((s if s <= 1 else s / self.made["images"]["train"]) / 0.1)))
+        return _nearest_share([float(share) for share in self.results.labels.unique()], self.made["images"]["train"])
 
     @property
     def task(self) -> str: # "mean", or the only task
@@ -116,7 +123,7 @@ def _state_finding(
     study:Study, # any study
 ) -> list[str]: # sentences
     "The finding in plain words: at the focus, with all labels, and beside the table."
-    shares = [study.focus] + [s for s in sorted(study.results.labels.unique(), reverse=True)[:1] if s != study.focus]
+    shares = list(dict.fromkeys([study.focus, max(study.results.labels.unique())]))
     texts = [sentence(row) for share in shares for _, row in main_rows(study, share).iterrows()]
     return texts + _search_sentence(study) + _table_sentence(study) + _single_tasks(study)
 
@@ -130,11 +137,12 @@ def _search_sentence(
                     & (compared.labels == study.focus)]
     if len(rows):
         return [sentence(rows.iloc[0])]
-    return [] if not found else [
-        "The search found no subset of columns better than all." if len(found["columns"]) and found["tried"] else
-        "The search had no time to try a subset of columns." if not found["tried"] else
-        "The search found no columns that taught better than images alone."
-    ]
+    if not found:
+        return []
+    if not found["tried"]:
+        return ["The search had no time to try a subset of columns."]
+    return ["The search found no subset of columns better than all." if len(found["columns"]) else
+            "The search found no columns that taught better than images alone."]
 
 def _table_sentence(
     study:Study, # any study
@@ -156,7 +164,7 @@ def _single_tasks(
     if len(rows) < 2:
         return []
     said = [f"{what} on {', '.join(map(readable, tasks.task))}" for what, tasks in rows.groupby("verdict", sort=False)]
-    return [f"Task by task, {pair_name(*PAIRS[0])}, without correction for looking at {len(rows)} of them: {'; '.join(said)}."]
+    return [f"Task by task ({pair_name(*PAIRS[0])}; not corrected for looking at {len(rows)} of them): {'; '.join(said)}."]
 
 # %% ../nbs/19_study.ipynb #c9ead7f2
 def _size_table(
@@ -183,20 +191,26 @@ def _task_table(
         ]
     return pd.DataFrame(rows)
 
+# %% ../nbs/19_study.ipynb #cb03b2bd
 def _occurs(cohort:Cohort, task:str, kind:str) -> list[str]:
     "Each class's people with their share, or mean and SD, as text."
     y = cohort.labels[task]
     if kind == "continuous":
         return [f"{y.mean():.1f} ({y.std():.1f})" if persons(cohort, y.notna()) >= SMALLEST else "too few"]
-    n, counts = persons(cohort, y.notna()), [persons(cohort, y == k) for k in range(len(cohort.classes[task]))]
-    everybody, binary = persons(cohort), kind == "binary"
-    shown = hide_parts(counts, 0 if binary else everybody - n)  # of two classes one is shown: there is nothing to add up
+    everybody, n, binary = persons(cohort), persons(cohort, y.notna()), kind == "binary"
+    counts = [persons(cohort, y == k) for k in range(len(cohort.classes[task]))]
+    shown = hide_parts(counts, 0 if binary else everybody - n)
     if binary and 0 < counts[0] < SMALLEST:
         shown[1] = f"all but <{SMALLEST}"
-    tell = lambda v: (f"{v:,} of about {everybody:,} ({100 * v / max(1, n):.0f} %)" if 0 < everybody - n < SMALLEST else
-                      f"{v:,} of {n:,} ({100 * v / max(1, n):.1f} %)")
-    return [v if isinstance(v, str) else tell(v) for v in shown]
+    def tell(count):
+        if isinstance(count, str):
+            return count
+        if 0 < everybody - n < SMALLEST:  # the exact number would tell how few have no label
+            return f"{count:,} of about {everybody:,} ({100 * count / max(1, n):.0f} %)"
+        return f"{count:,} of {n:,} ({100 * count / max(1, n):.1f} %)"
+    return [tell(count) for count in shown]
 
+# %% ../nbs/19_study.ipynb #0b5eced3
 def group_sizes(
     parts:dict[str,Cohort], # train, val, test
 ) -> pd.DataFrame: # one row a level
@@ -215,10 +229,12 @@ def column_table(
     "What each column holds and how often it is missing."
     gaps = {c: cohort.column(c).isna().to_numpy() for c in columns}
     few = lambda rows: 0 < persons(cohort, rows) < SMALLEST
-    missing = {c: f"<{SMALLEST} people" if few(gap) else f"all but <{SMALLEST} people" if few(~gap) else f"{100 * gap.mean():.1f} %"
-               for c, gap in gaps.items()}
+    def missing(gap):
+        if few(gap):
+            return f"<{SMALLEST} people"
+        return f"all but <{SMALLEST} people" if few(~gap) else f"{100 * gap.mean():.1f} %"
     return pd.DataFrame(
-        [{"column": c, "kind": cohort.schema[c].kind, "unit": cohort.schema[c].unit, "missing": missing[c]}
+        [{"column": c, "kind": cohort.schema[c].kind, "unit": cohort.schema[c].unit, "missing": missing(gaps[c])}
          for c in columns])
 
 # %% ../nbs/19_study.ipynb #ba5ea1e7
@@ -228,6 +244,18 @@ def _is_phantom(
     "Nobody is behind the pictures of a phantom."
     return "phantom" in str(cohort.info.get("origin", ""))
 
+def _picture_classes(
+    part:Cohort, # training participants
+    kinds:dict[str,str], # kind of each task
+) -> pd.Series: # of each image: "heart failure: yes"; None where the label is missing
+    "What mean images are averaged over: the classes of the first task that has any, or everybody."
+    task = next((t for t, kind in kinds.items() if kind != "continuous"), None)
+    if task is None:
+        return pd.Series("all", range(len(part)))
+    names = [str(name) for name in part.classes[task]]
+    names = ["no", "yes"] if names == ["0", "1"] else names
+    return part.labels[task].reset_index(drop=True).map(lambda k: None if np.isnan(k) else f"{readable(task)}: {names[int(k)]}")
+
 def describe_cohort(
     parts:dict[str,Cohort], # train, val, test
     kinds:dict[str,str], # kind of each task
@@ -236,15 +264,8 @@ def describe_cohort(
 ) -> dict[str,Any]: # tables ready for reading, pictures and their names
     "All that the report says about who was studied."
     train_part = parts["train"]
-    first = next((t for t, k in kinds.items() if k != "continuous"), None)
     shown = _is_phantom(train_part) if pictures is None else pictures
-    classes = None
-    if not shown:
-        code = train_part.labels[first].reset_index(drop=True) if first else pd.Series(0.0, range(len(train_part)))
-        names = train_part.classes[first] if first else ("all",)
-        words = {"0": "no", "1": "yes"} if list(names) == ["0", "1"] else {}
-        classes = code.map(lambda k: None if np.isnan(k) else
-                           f"{readable(first)}: {words.get(names[int(k)], names[int(k)])}" if first else "all")
+    classes = None if shown else _picture_classes(train_part, kinds)
     pictures, names = picture_rows(train_part.images, classes, subject=train_part.subject)
     return {
         "sizes": _size_table(parts), "tasks": _task_table(parts, kinds), "groups": group_sizes(parts),
@@ -254,16 +275,34 @@ def describe_cohort(
     }
 
 # %% ../nbs/19_study.ipynb #88149878
+_WORDS = {
+    "AUC": "AUC: of one person with the disease and one without, how often the first gets the higher score; 0.5 is guessing, 1 is always.",
+    "R²": "R²: the share of a measurement's variation that is predicted; 0 is no better than naming the mean for everybody.",
+    "": "Encoder: the network that turns an image into numbers. Frozen: it stays as pretraining left it, and a linear model reads "
+        "the numbers. Fine-tuned: the whole network goes on learning from the labels. SimCLR: pretraining on images alone.",
+    "labels": "A share of the labels: so many training participants were labelled. Pretraining uses all training images and no label.",
+    "interval": "95 % interval: how far chance in who was tested may move a number. An interval of a difference that holds zero "
+                "shows no difference; that is not the same as showing that there is none.",
+}
+
+def _how_to_read(
+    study:Study, # any study
+) -> list[str]: # sentences
+    "The few terms without which the finding can't be read."
+    metrics = set(study.results.metric)
+    return [text for term, text in _WORDS.items() if term not in ("AUC", "R²") or term in metrics]
+
 def _chapter_finding(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
     "The answer first."
     texts, share = study.finding, study.focus
-    parts = [Finding(texts[:2], main_verdict(study)), *texts[2:]]
+    parts = [Finding(texts[:2], main_verdict(study)), *texts[2:], _how_to_read(study)]
+    mean = study.results[study.results.task == study.task].iloc[0]
     parts.append(draw(
         plot_few_labels, study.results, task=study.task,
         alt="Lines of performance against the share of labels, one a method.",
-        caption=f"{'Mean over the tasks' if study.task == 'mean' else study.task}, on test participants seen by no "
+        caption=f"{f'Mean over the {mean.tasks:.0f} tasks judged by {mean.metric}' if study.task == 'mean' else readable(study.task)}, on test participants seen by no "
                 "method. Bars are 95 % intervals over resampled participants. "
                 "Solid: frozen encoder and a linear model. Dashed: the whole network is trained. "
                 "Dotted: methods that see the table when they are judged."))
@@ -274,6 +313,7 @@ def _chapter_finding(
                     "labelled participants. An interval that touches zero shows no difference."))
     return Chapter("The finding", parts)
 
+# %% ../nbs/19_study.ipynb #c24512e8
 def _chapter_cohort(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -291,7 +331,7 @@ def _chapter_cohort(
                 "Mean images of training participants, at least twenty behind each; no participant is shown")
         parts.append(draw(plot_pictures, about["pictures"], about["names"], about["channels"], caption=what + ".", alt=what))
     parts += [
-        Table(about["sizes"], "The parts. No participant is in two of them."),
+        Table(about["sizes"], "The parts: train teaches, val (validation) watches the training, test judges. No participant is in two."),
         Table(about["tasks"], "The tasks: number and share of participants in each class (whoever has several images "
                               "may stand in several), or mean and standard deviation."),
     ]
@@ -402,12 +442,13 @@ def _chapter_training(
         "no proof of a useful encoder (participants can be told apart by what no task needs), but without it nothing "
         "was learned.",
         draw(plot_alignment, study.histories,
-             caption="Alignment while pretraining. The two methods solve different puzzles, so their heights must not "
-                     "be compared.",
+             caption="Alignment while pretraining. SimCLR solves another puzzle than pretraining with a table, so the "
+                     "heights of their curves must not be compared.",
              alt="Alignment rising over the epochs."),
         Table(pd.DataFrame(rows), "The end of pretraining."),
     ])
 
+# %% ../nbs/19_study.ipynb #f78facba
 def _chapter_checks(
     study:Study, # any study
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -429,8 +470,8 @@ def _chapter_methods(
     o, p = study.made["settings"], study.made["images"]
     draws = study.made["draws"]
     limits = [
-        "Intervals are percentiles of a bootstrap over test participants. They say how far chance in who was tested "
-        "may move a number; chance in the training (another seed) is not in them.",
+        "Intervals are percentiles of a bootstrap over test participants, widened where cases are few. They say how far chance "
+        "in who was tested may move a number; chance in the training (another seed) is not in them.",
         "Two main comparisons were fixed beforehand: frozen against SimCLR, and fine-tuned against training from "
         "scratch, on the mean of the tasks at the share of labels nearest to 10 %. All others are descriptive and not "
         "corrected for their number.",
@@ -540,6 +581,7 @@ def check_study(
         _check_test(cohort, test, targets, columns)
     return targets, columns
 
+# %% ../nbs/19_study.ipynb #95713efd
 def _wants_search(
     columns:Sequence[str]|str|None, # as given
     known:Sequence[str], # columns of the cohort
@@ -685,6 +727,7 @@ def _pretrain_arms(
         plan.steps.drop("chosen")
     return models, found
 
+# %% ../nbs/19_study.ipynb #d33ee0f5
 def _run_arms(
     plan:Plan, # of the study
     cohort:Cohort, # the input, for its row numbers
@@ -696,7 +739,10 @@ def _run_arms(
     "The steps of a study in their order; what is finished is read back."
     models, found = _pretrain_arms(plan, searching=searching)
     starts = {"supervised": None, "multimodal_tuned": models["multimodal"], "simclr_tuned": models["simclr"]}
-    scores = {k: s for arm, start in starts.items() for share in plan.chosen for k, s in trained_arm(plan, arm, share, start).items()}
+    scores = {}
+    for arm, start in starts.items():
+        for share in plan.chosen:
+            scores |= trained_arm(plan, arm, share, start)
     z = embed_arms(plan, models)
     scores |= probe_arms(plan, z)
     extras = label_arm(plan, z["multimodal"]["train"], cohort, audited)
@@ -764,13 +810,6 @@ def _tell_checks(
     for row in checks[(checks.level == "warning") | (checks.check == "one-sided")].itertuples():
         say(f"Look first: {row.check}{f' in column {row.column}' if row.column else ''}: {row.detail}")
     return checks
-
-def _nearest_share(
-    shares:Iterable[float], # shares of the labels, or numbers of labelled participants
-    n:int, # training participants
-) -> float: # one of them
-    "The share nearest to 10 % on a logarithmic scale: the main comparison."
-    return min(shares, key=lambda s: abs(np.log((s if s <= 1 else s / n) / 0.1)))
 
 # %% ../nbs/19_study.ipynb #a6cb0116
 def finish(
@@ -844,6 +883,7 @@ def round_hidden(
     numbers = ["value", "low", "high"]
     return table.assign(**table[numbers].mask(pd.Series(inside, table.index, dtype=bool), table[numbers].round(2)))
 
+# %% ../nbs/19_study.ipynb #2d57689a
 def rows_left_out(
     cohort:Cohort, # perhaps made by a reader
 ) -> list[dict[str,str]]: # what, why
@@ -864,7 +904,7 @@ def _groups_left_out(
         return []
     empty = groups.groupby(["group", "level"], sort=False).value.apply(lambda v: v.isna().any())
     return [
-        {"what": f"subgroup {g} {level}, on some tasks",
+        {"what": f"subgroup {readable(g)} {level}, on some tasks",
          "why": f"fewer than {SMALLEST} test participants with or without the disease"}
         for (g, level), bad in empty.items() if bad
     ]

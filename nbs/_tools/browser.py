@@ -67,11 +67,12 @@ def jupyter(folder):
     no_news = folder / ".settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     no_news.parent.mkdir(parents=True)
     no_news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    settings = {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTER_CONFIG_DIR": str(folder / ".config"), "JUPYTER_RUNTIME_DIR": str(folder / ".run"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".ws"),
-                "JUPYTER_DATA_DIR": str(folder / ".data"), "OMP_NUM_THREADS": "1"}
+    places = {"JUPYTERLAB_SETTINGS_DIR": ".settings", "JUPYTER_CONFIG_DIR": ".config", "JUPYTER_RUNTIME_DIR": ".run",
+              "JUPYTERLAB_WORKSPACES_DIR": ".ws", "JUPYTER_DATA_DIR": ".data"}
+    settings = {name: str(folder / place) for name, place in places.items()} | {"OMP_NUM_THREADS": "1"}
     own = {name: value for name, value in os.environ.items() if not name.startswith(("JPY_", "JUPYTER", "IPYTHON", "MPLBACKEND"))}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}",
-               f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     with open(folder / "jupyter.log", "w") as log:
         server = subprocess.Popen(command, env=own | settings, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -95,8 +96,8 @@ def write_notebook(folder):
     """The notebook that is opened: one cell that shows the desk, and one below that Lab's shortcuts could spoil."""
     import nbformat
     cells = [nbformat.v4.new_code_cell(SETUP + "desk"), nbformat.v4.new_code_cell("'untouched'")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}),
-                   folder / "desk.ipynb")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "desk.ipynb")
 
 
 def show_desk(page):
@@ -197,9 +198,14 @@ def drive_sheet(browser, folder, shots):
     """Twenty images on the sheet, without any network, reloaded on the way; the download imported."""
     from multimodal_pop.desk import export_worklist, import_answers
     space = {}
-    exec(SETUP.replace('store="answers.db"', f'store={str(folder / "sheet.db")!r}').replace('"kernel.pid"', repr(str(folder / "sheet.pid"))), space)
+    places = {'"answers.db"': folder / "sheet.db", '"kernel.pid"': folder / "sheet.pid"}
+    setup = SETUP
+    for name, place in places.items():
+        setup = setup.replace(name, repr(str(place)))
+    exec(setup, space)
     desk = space["desk"]
-    made = export_worklist(desk.worklist, space["cohort"], folder / "sheet", choices=["absent", "present"], question=desk.question, overlay=space["heat"])
+    made = export_worklist(desk.worklist, space["cohort"], folder / "sheet", choices=["absent", "present"], question=desk.question,
+                           overlay=space["heat"])
     context = browser.new_context(viewport={"width": 1100, "height": 900}, accept_downloads=True, offline=True)
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)

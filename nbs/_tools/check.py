@@ -60,7 +60,8 @@ def check_modules(package, number):
 
 def texts(out):
     """What an output says in words; pictures are no words."""
-    return [out.get("text", ""), *(str(value) for kind, value in out.get("data", {}).items() if not kind.startswith("image/") or kind == "image/svg+xml")]
+    data = out.get("data", {})
+    return [out.get("text", ""), *(str(data[kind]) for kind in data if not kind.startswith("image/") or kind == "image/svg+xml")]
 
 
 def unseen(cell):
