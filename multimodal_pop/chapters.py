@@ -691,10 +691,10 @@ def explain_models(
     tried:int=12, # images on which the explanations are tried
 ) -> dict[str, Any]: # maps: model -> method -> Attribution; columns: model -> Attribution; checks; curves; name; tested
     "Explain the task's probe on each encoder, in pixels and columns, and put the methods to the test."
-    target = {arm: probe_logit(fit_probe(z[arm], y, kind=kind, k=classes, seed=seed), k=k, name=readable(name)) for arm in models}
     tested, maps, columns = list(models)[-1], {}, {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a sum that is off is told by the check of completeness
+        target = {arm: probe_logit(fit_probe(z[arm], y, kind=kind, k=classes, seed=seed), k=k, name=readable(name)) for arm in models}
         for arm, model in models.items():
             maps[arm] = {  # images alone: columns are asked of the crowd
                 method: attribute(model, people.images, target=target[arm], method=method, seed=seed) for method in SHOWN}
