@@ -32,7 +32,7 @@ from .explain import check_attribution, plot_checks, plot_curves, rank_similarit
 from .information import column_report, plot_visibility_redundancy, visibility
 from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues
-from .page import (ARMS, Chapter, Figure, Table, draw, labels_name, plot_differences, readable, sentence,
+from .page import (ARMS, Chapter, Table, draw, labels_name, plot_differences, readable, sentence,
                                  verdict, with_interval)
 from .pretrain import Model
 from .selection import ColumnSelector

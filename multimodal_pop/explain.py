@@ -19,7 +19,7 @@ __all__ = ['LIMITS', 'STRUCTURES', 'rank_similarity', 'edge_maps', 'pooled', 're
 # %% ../nbs/17_explain.ipynb #723d47ad
 import copy
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from .core import COLORS, generator, new_ax
-from .cohort import Cohort, CohortError, Column, Schema
+from .cohort import Cohort, CohortError, Column
 
 # %% ../nbs/02_phantom.ipynb #a6197a45
 HEART = """

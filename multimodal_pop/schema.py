@@ -299,7 +299,7 @@ def infer_levels(
 ) -> tuple: # numbers or texts in order; empty for continuous columns
     "The values that a column takes. Raises `CohortError` for text that has no order but needs one."
     ordered = isinstance(values.dtype, pd.CategoricalDtype) and values.cat.ordered
-    if is_text := not (is_numeric(values) or is_date(values)) and values.notna().any():
+    if not (is_numeric(values) or is_date(values)) and values.notna().any():
         if kind == "continuous" or kind == "ordinal" and not ordered:
             raise CohortError(f"column {values.name!r} holds text and can't be {kind} as it stands; "
                               + ("make it numbers or call it categorical" if kind == "continuous" else "give its levels in order"))

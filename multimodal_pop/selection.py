@@ -782,7 +782,6 @@ def learn_gates(
     **options:Any, # of `pretrain`
 ) -> Gates: # .open, .columns, .path, .model
     "Contrastive pretraining in which every column has a gate that costs (Yamada, Lindenbaum, Negahban & Kluger 2020)."
-    import torch
     from multimodal_pop.loop import train
     from multimodal_pop.pretrain import check_cohort, make_model, model_rows, read_options
     recipe, settings = read_options(method="clip", **options)

@@ -695,7 +695,7 @@ def probe_arms(
     z:dict[str,dict[str,np.ndarray]], # arm -> part -> (n, d)
 ) -> Scores: # of the test participants, all arms but the supervised one
     "Probe every embedding, the table, and both together, or read the scores back."
-    file, train_part, test = plan.steps.path("probes.npz"), plan.parts["train"], plan.parts["test"]
+    file, train_part = plan.steps.path("probes.npz"), plan.parts["train"]
     def make():
         transform = TableTransform().fit(train_part, train_part.schema.only(plan.columns))
         table = {p: transform.dense(plan.parts[p]).to_numpy(np.float32) for p in ("train", "test")}
