@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ENCODERS', 'IMAGENET', 'check_activations', 'shortcut', 'BasicBlock', 'Bottleneck', 'ResNet', 'SmallNet', 'ConvNext',
            'ImageEncoder', 'WeightsReport', 'fit_channels', 'load_weights', 'as_encoder', 'image_encoder', 'Frozen',
-           'stage_sizes', 'ColumnSum', 'TableEncoder', 'ColumnTokens', 'TableTransformer', 'ProjectionHead']
+           'stage_sizes', 'ColumnSum', 'TableEncoder', 'ColumnTokens', 'TableTransformer', 'ColumnDecoder',
+           'ProjectionHead']
 
 # %% ../nbs/06_encoders.ipynb #534ac7ca
 import math
@@ -513,6 +514,48 @@ class TableTransformer(nn.Module):
     ) -> Tensor: # (b, dim)
         _check_columns(table, self.columns)
         return self.norm(self.blocks(self.embed(table))[:, 0])
+
+# %% ../nbs/06_encoders.ipynb #0d03ef8a
+class ColumnDecoder(nn.Module):
+    "Reads every column off a vector, and tells the error of each cell: the mirror image of `ColumnSum`."
+    def __init__(
+        self,
+        cardinalities:Sequence[int], # per column: 0 = number, K = levels 0..K−1
+        in_dim:int, # length of the vectors
+    ):
+        super().__init__()
+        sizes = torch.tensor(cardinalities)
+        numbers, levels = (sizes == 0).nonzero()[:, 0], (sizes > 0).nonzero()[:, 0]
+        sizes = sizes[levels]
+        buffers = {
+            "numbers": numbers, "levels": levels, "sizes": sizes, "offsets": F.pad(sizes.cumsum(0), (1, 0))[:-1],
+            "owner": torch.arange(len(sizes)).repeat_interleave(sizes),  # the column of each output of a level
+            "order": torch.cat([numbers, levels]).argsort(), "unit": sizes.clamp(min=2).log()
+        }
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer, persistent=False)
+        self.out = nn.Linear(in_dim, len(numbers) + int(sizes.sum()))
+
+    def forward(
+        self,
+        features:Tensor, # (b, in_dim)
+        table:Tensor, # the true cells, (b, p) from `TableTransform.encode`, NaN = missing
+    ) -> Tensor: # (b, p) squared error of a number, cross-entropy of a level over log K; NaN where the cell is unknown
+        _check_columns(table, len(self.order))
+        known, logits = self.out(features).float().split([len(self.numbers), len(self.owner)], 1)
+        errors = torch.cat([(known - table[:, self.numbers].nan_to_num()).square(), self._surprise(logits, table[:, self.levels])], 1)
+        return errors[:, self.order].masked_fill(self._unknown(table), torch.nan)
+
+    def _unknown(self, table:Tensor) -> Tensor: # (b, p) missing, or a code that no training row had
+        codes = table[:, self.levels]
+        gone = torch.cat([table[:, self.numbers].isnan(), ~((codes >= 0) & (codes < self.sizes))], 1)
+        return gone[:, self.order]
+
+    def _surprise(self, logits:Tensor, codes:Tensor) -> Tensor: # (b, columns of levels)
+        top = logits.new_full(codes.shape, -torch.inf).scatter_reduce(1, self.owner.expand_as(logits), logits.detach(), "amax")
+        total = torch.zeros_like(top).index_add(1, self.owner, (logits - top[:, self.owner]).exp())
+        own = torch.minimum(codes.nan_to_num().clamp(min=0), self.sizes - 1).long() + self.offsets
+        return (total.log() + top - logits.gather(1, own)) / self.unit
 
 # %% ../nbs/06_encoders.ipynb #95e8d932
 class ProjectionHead(nn.Module):

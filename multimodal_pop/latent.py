@@ -158,7 +158,7 @@ class Space:
     "What one model makes of a cohort."
     embedding: np.ndarray # (n, d) of images, what downstream tasks use
     image: np.ndarray # (n, e) image points in the shared space
-    table: np.ndarray|None # (n, e) table points; None: the model never saw a table
+    table: np.ndarray|None # (n, e) table points; None: the model reads no table
     taught: tuple[str, ...] # columns that taught it, if known
 
 def _read_space(
@@ -170,7 +170,7 @@ def _read_space(
         image = np.asarray(model[0], float)
         return Space(image, image, model[1], ())
     embedding = model.embed(cohort)
-    image, table = model.project(cohort) if len(model.columns) else (embedding, None)
+    image, table = model.project(cohort) if model.table is not None else (embedding, None)
     return Space(embedding, image, table, tuple(model.columns))
 
 # %% ../nbs/18_latent.ipynb #00784e40
