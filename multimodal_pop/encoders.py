@@ -367,6 +367,11 @@ def stage_sizes(
     return seen
 
 # %% ../nbs/06_encoders.ipynb #b9f1584b
+def _by_kind(cardinalities:Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    "Places of the numbers, places of the levels, and how many levels each of these has."
+    sizes = torch.tensor(cardinalities)
+    return (sizes == 0).nonzero()[:, 0], (sizes > 0).nonzero()[:, 0], sizes[sizes > 0]
+
 class ColumnSum(nn.Module):
     "The sum over columns of one embedding each: value × weight for numbers, a row of a table for levels, a row for `missing`."
     def __init__(
@@ -375,10 +380,8 @@ class ColumnSum(nn.Module):
         dim:int, # length of the embeddings
     ):
         super().__init__()
-        sizes = torch.tensor(cardinalities)
-        self.register_buffer("numbers", (sizes == 0).nonzero()[:, 0], persistent=False)
-        self.register_buffer("levels", (sizes > 0).nonzero()[:, 0], persistent=False)
-        self.register_buffer("sizes", sizes[sizes > 0], persistent=False)
+        for name, buffer in zip(("numbers", "levels", "sizes"), _by_kind(cardinalities)):
+            self.register_buffer(name, buffer, persistent=False)
         self.register_buffer("offsets", F.pad((self.sizes + 1).cumsum(0), (1, 0))[:-1], persistent=False)
         scale, columns = len(cardinalities) ** -0.5, len(self.numbers)
         self.weight = nn.Parameter(torch.randn(columns, dim) * scale)
@@ -524,9 +527,7 @@ class ColumnDecoder(nn.Module):
         in_dim:int, # length of the vectors
     ):
         super().__init__()
-        sizes = torch.tensor(cardinalities)
-        numbers, levels = (sizes == 0).nonzero()[:, 0], (sizes > 0).nonzero()[:, 0]
-        sizes = sizes[levels]
+        numbers, levels, sizes = _by_kind(cardinalities)
         buffers = {
             "numbers": numbers, "levels": levels, "sizes": sizes, "offsets": F.pad(sizes.cumsum(0), (1, 0))[:-1],
             "owner": torch.arange(len(sizes)).repeat_interleave(sizes),  # the column of each output of a level
@@ -542,20 +543,18 @@ class ColumnDecoder(nn.Module):
         table:Tensor, # the true cells, (b, p) from `TableTransform.encode`, NaN = missing
     ) -> Tensor: # (b, p) squared error of a number, cross-entropy of a level over log K; NaN where the cell is unknown
         _check_columns(table, len(self.order))
-        known, logits = self.out(features).float().split([len(self.numbers), len(self.owner)], 1)
-        errors = torch.cat([(known - table[:, self.numbers].nan_to_num()).square(), self._surprise(logits, table[:, self.levels])], 1)
-        return errors[:, self.order].masked_fill(self._unknown(table), torch.nan)
-
-    def _unknown(self, table:Tensor) -> Tensor: # (b, p) missing, or a code that no training row had
-        codes = table[:, self.levels]
-        gone = torch.cat([table[:, self.numbers].isnan(), ~((codes >= 0) & (codes < self.sizes))], 1)
-        return gone[:, self.order]
+        told, logits = self.out(features).float().split([len(self.numbers), len(self.owner)], 1)
+        numbers, codes = table[:, self.numbers], table[:, self.levels]
+        known = (codes >= 0) & (codes < self.sizes)  # neither NaN nor a code that no training row had
+        squared = (told - numbers.nan_to_num()).square().masked_fill(numbers.isnan(), torch.nan)
+        surprise = self._surprise(logits, codes.where(known, 0).long()).masked_fill(~known, torch.nan)
+        return torch.cat([squared, surprise], 1)[:, self.order]
 
     def _surprise(self, logits:Tensor, codes:Tensor) -> Tensor: # (b, columns of levels)
+        "Cross-entropy of all columns at once: a softmax over the outputs of each."
         top = logits.new_full(codes.shape, -torch.inf).scatter_reduce(1, self.owner.expand_as(logits), logits.detach(), "amax")
         total = torch.zeros_like(top).index_add(1, self.owner, (logits - top[:, self.owner]).exp())
-        own = torch.minimum(codes.nan_to_num().clamp(min=0), self.sizes - 1).long() + self.offsets
-        return (total.log() + top - logits.gather(1, own)) / self.unit
+        return (total.log() + top - logits.gather(1, codes + self.offsets)) / self.unit
 
 # %% ../nbs/06_encoders.ipynb #95e8d932
 class ProjectionHead(nn.Module):
