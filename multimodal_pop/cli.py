@@ -189,6 +189,8 @@ def _add_study(commands:Any) -> None:
     parser.add_argument("--out", default="study", help="folder to write to; a stopped study goes on there (default: study)")
     parser.add_argument("--preset", default="fast", help="smoke (seconds), fast (minutes), standard (a GPU or a night)")
     parser.add_argument("--epochs", type=_at_least(1), help="in place of the preset's")
+    parser.add_argument("--column-weight", type=_at_least(0, float), metavar="WEIGHT",
+                        help="let the image predict its columns too, with this weight beside the comparison; try 4 (default: 0)")
     parser.add_argument("--search-minutes", type=_at_least(0.01, float), metavar="MINUTES",
                         help="budget of --columns search (default: 5 in preset fast, 240 in standard)")
     parser.add_argument(
@@ -306,7 +308,8 @@ def _run_study_command(
         cohort = _read_input(args, Path(args.out) / "cache")
     else:
         cohort, test = _draw_phantom(args)
-    given = {name: getattr(args, name) for name in ("epochs", "augment", "search_minutes") if getattr(args, name) is not None}
+    asked = ("epochs", "augment", "column_weight", "search_minutes")
+    given = {name: getattr(args, name) for name in asked if getattr(args, name) is not None}
     audited = None if opened is None else _read_audit(args.audited, cohort, args.id, opened)
     run_study(cohort, out=args.out, test=test, targets=targets, columns=columns, audited=audited, preset=args.preset,
               labels=labels, seed=args.seed, device=args.device, overwrite=args.overwrite,
@@ -329,6 +332,8 @@ def _add_search(commands:Any) -> None:
     parser.add_argument("--jobs", type=_at_least(1), help="pretrainings at a time (default: 1)")
     parser.add_argument("--preset", default="fast", help="smoke (seconds), fast (minutes), standard (a GPU or a night)")
     parser.add_argument("--epochs", type=_at_least(1), help="of a full pretraining, in place of the preset's")
+    parser.add_argument("--column-weight", type=_at_least(0, float), metavar="WEIGHT",
+                        help="let the image predict its columns too, with this weight beside the comparison; try 4 (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--overwrite", action="store_true", help="start anew where another search is kept")
@@ -347,11 +352,8 @@ def _run_search(
     _check_out(args, "csv", "images", "cohort")
     _check_device(args.device)
     cohort = Cohort.load(args.cohort) if args.cohort else _read_input(args, Path(args.out) / "cache")
-    given = {
-        name: value
-        for name, value in {"search_minutes": args.minutes, "epochs": args.epochs, "augment": args.augment}.items()
-        if value is not None
-    }
+    asked = {"search_minutes": args.minutes, "epochs": args.epochs, "augment": args.augment, "column_weight": args.column_weight}
+    given = {name: value for name, value in asked.items() if value is not None}
     found = search_columns(cohort, out=args.out, targets=words(args.target), columns=_named_columns(args),
                            label_free=args.label_free, jobs=args.jobs, preset=args.preset, seed=args.seed,
                            device=args.device, overwrite=args.overwrite, progress=sys.stderr.isatty(), **given)

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Model', 'stream', 'same_size', 'somebody', 'image_source',
            'table_source', 'embed', 'embed_table', 'project', 'save', 'load', 'Recipe', 'Method', 'method', 'Contrast',
-           'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol', 'image_and_table', 'paired', 'clip', 'supcon',
-           'predict', 'scarf', 'near', 'read_options', 'check_cohort', 'make_model', 'in_words', 'channel_statistics',
-           'model_rows', 'pretrain', 'plot_history', 'Enough', 'step_rate', 'noise_cohort', 'Batch', 'Checkpoints',
-           'ColumnLog', 'encode_on_disk', 'LARS', 'learning_rate_factor', 'make_batch', 'make_optimizer', 'OnlineProbe',
-           'probe_score', 'read_ahead', 'read_rows', 'ridge_r2', 'Source', 'start', 'TensorBoardLog', 'train',
-           'TrainState', 'Validation']
+           'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol', 'image_and_table', 'untold', 'paired', 'clip',
+           'supcon', 'predict', 'scarf', 'near', 'read_options', 'check_cohort', 'make_model', 'in_words',
+           'channel_statistics', 'model_rows', 'pretrain', 'plot_history', 'Enough', 'step_rate', 'noise_cohort',
+           'Batch', 'Checkpoints', 'ColumnLog', 'encode_on_disk', 'LARS', 'learning_rate_factor', 'make_batch',
+           'make_optimizer', 'OnlineProbe', 'probe_score', 'read_ahead', 'read_rows', 'ridge_r2', 'Source', 'start',
+           'TensorBoardLog', 'train', 'TrainState', 'Validation']
 
 # %% ../nbs/08_pretrain.ipynb #6922669c
 import copy
@@ -250,6 +250,7 @@ class Recipe:
     learn_temperature:bool=False # let it be learned
     weight:float=0.5 # of image-to-table against table-to-image
     image_weight:float=0.0 # of an image-image term beside clip (takes a second view)
+    column_weight:float=0.0 # of a term beside clip: the image predicts every column as well
     label:str|None=None # the task of supcon
     false_negatives:str|None=None # in clip: a task whose equals are not pushed apart
     label_as_feature:str|None=None # a task that enters the table as one more column, in training only
@@ -299,7 +300,7 @@ class Contrast(nn.Module):
         if source.table is not None:
             marginals, self.all_paired = _sample_rows(source.table, seed)
             self.register_buffer("marginals", marginals, persistent=False)
-        if self.method.decoder:
+        if self.method.decoder or (recipe.column_weight and self.method.image and self.method.table):
             self.decoder = ColumnDecoder(_cardinalities(model.config, model.transform), recipe.dim)
         if self.method.predictor:
             self.predictor = ProjectionHead(recipe.dim, recipe.dim, 4 * recipe.dim, norm=model.config["head_norm"])
@@ -406,7 +407,7 @@ def image_and_table(
     loss:Callable, # of image and table projections, and labels if there are any
     label:str|None=None, # a task of the batch
 ) -> tuple[Tensor, dict]: # the loss, features, and how often image and table find each other
-    "Any loss of an image and a table, over all processes, and an image-image term if asked."
+    "Any loss of an image and a table, over all processes, and the terms beside it that are asked for."
     recipe, b = objective.recipe, len(batch.rows)
     features, z = objective.look(objective.views(batch, 2 if recipe.image_weight else 1))
     image, table = gather_rows(z[:b]), gather_rows(objective.read(batch))
@@ -415,7 +416,17 @@ def image_and_table(
     found = loss(*pairs, **options) if len(pairs[0]) > 1 else 0 * image.sum()  # nobody to compare: no loss, but a gradient of 0
     if recipe.image_weight:
         found = found + recipe.image_weight * nt_xent_loss(image, gather_rows(z[b:]), temperature=options["temperature"])
+    if recipe.column_weight:
+        found = found + recipe.column_weight * untold(objective, z[:b], batch)
     return found, {"features": features[:b].detach(), "top1": alignment(*pairs[:2])}
+
+def untold(
+    objective:Contrast, # with a decoder
+    z:Tensor, # image projections, (b, dim)
+    batch:Batch, # the same participants
+) -> Tensor: # scalar, about 1 for an image that tells nothing
+    "What the images do not tell of their tables, over all processes."
+    return column_loss(gather_rows(objective.decoder(z, batch.table)))
 
 def paired(
     objective:Contrast, # knows whether anybody lacks a table
@@ -444,7 +455,7 @@ def supcon(objective:Contrast, batch:Batch) -> tuple[Tensor, dict]:
 def predict(objective:Contrast, batch:Batch) -> tuple[Tensor, dict]:
     "The image tells every column of its table: one network, many tasks (Caruana 1997)."
     features, z = objective.look(objective.views(batch))
-    return column_loss(gather_rows(objective.decoder(z, batch.table))), {"features": features.detach()}
+    return untold(objective, z, batch), {"features": features.detach()}
 
 @method("scarf", image=False, table=True)
 def scarf(objective:Contrast, batch:Batch) -> tuple[Tensor, dict]:
@@ -482,6 +493,9 @@ def read_options(
         raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
     if options.get("method", "clip") not in METHODS:
         raise ValueError(f"method {options['method']!r} is unknown; choose one of {', '.join(METHODS)}")
+    for name in ("image_weight", "column_weight"):
+        if options.get(name, 0) < 0:
+            raise ValueError(f"{name} must be 0 or more; got {options[name]}: below 0 the network would learn to fail at it")
     options = PRESETS.get(preset, {}) | options
     fields = {f.name for f in dataclasses.fields(Recipe)}
     return Recipe(**{k: v for k, v in options.items() if k in fields}), {k: v for k, v in options.items() if k not in fields}

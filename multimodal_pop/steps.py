@@ -410,18 +410,18 @@ def study_settings(
     cohort:Cohort, # decides the augmentation
     overrides:dict[str,Any], # any setting in place of the preset's
     searching:bool=False, # whether columns are searched for
-) -> dict[str,Any]: # encoder, width, epochs, batch_size, updates, resamples, draws, explained, augment; search_minutes of a search
+) -> dict[str,Any]: # encoder, width, epochs, batch_size, updates, resamples, draws, explained, augment, column_weight; search_minutes of a search
     "The settings of a study. Raises `StudyError` for unknown names."
     if preset not in PRESETS:
         raise StudyError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    unknown = sorted(set(overrides) - set(PRESETS[preset]) - {"augment"})
+    unknown = sorted(set(overrides) - set(PRESETS[preset]) - {"augment", "column_weight"})
     if unknown:
-        raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join([*PRESETS[preset], 'augment'])}")
+        raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join([*PRESETS[preset], 'augment', 'column_weight'])}")
     if "search_minutes" in overrides and not searching:
         raise StudyError("search_minutes= is the budget of a search; ask for one with columns='search'")
     if not overrides.get("search_minutes", 1) > 0:
         raise StudyError(f"search_minutes={overrides['search_minutes']} must be above 0")
-    made = {**PRESETS[preset], "augment": natural_views(cohort), **overrides}
+    made = {**PRESETS[preset], "augment": natural_views(cohort), "column_weight": 0.0, **overrides}
     return made if searching else {name: value for name, value in made.items() if name != "search_minutes"}
 
 def natural_views(
@@ -463,7 +463,8 @@ def pretrain_arm(
     "Pretrain one arm, or read it back."
     folder, keep, s = plan.steps.folder / "model" / arm, plan.steps.path(f"checkpoint_{arm}"), plan.settings
     def make():
-        how = {"method": "simclr"} if arm == "simclr" else {"method": "clip", "columns": plan.columns if columns is None else columns}
+        how = {"method": "simclr"} if arm == "simclr" else {
+            "method": "clip", "columns": plan.columns if columns is None else columns, "column_weight": s["column_weight"]}
         model = pretrain(plan.parts["train"], plan.parts["val"], **how, encoder=s["encoder"], width=s["width"],
                          epochs=s["epochs"], batch_size=s["batch_size"], augment=s["augment"], seed=plan.seed,
                          device=plan.device, checkpoint=keep, save_every=20, callbacks=plan.callbacks,
@@ -561,7 +562,7 @@ def find_columns(
 ) -> SubsetSearch: # finished, or stopped by its budget
     "Search on training participants alone; a killed search continues."
     teach, judged = split_search(part, columns, kinds, seed=seed)
-    network = ({name: settings[name] for name in ("encoder", "width", "augment", "epochs")}
+    network = ({name: settings[name] for name in ("encoder", "width", "augment", "epochs", "column_weight")}
                | {"batch_size": min(settings["batch_size"], len(teach))})
     return search_subsets(teach, judged, budget_minutes=settings["search_minutes"], out=out, seed=seed, **network, **options)
 

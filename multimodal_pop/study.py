@@ -486,6 +486,8 @@ def _chapter_methods(
         "table pretraining is CLIP between an augmented image and its table row, in which a share of the cells is "
         f"redrawn from other rows (Hager et al. 2023). Both: {o['epochs']} epochs, batches of {o['batch_size']}, "
         f"augmentation preset “{o['augment']}”, all {p['train']:,} training images without labels.",
+        *([f"Beside the comparison the image predicts every column of its row, with weight {o['column_weight']:g}."] if o["column_weight"]
+          else []),
         "Judged with images alone: the encoder is frozen and a penalised linear model is fitted on the labelled "
         "training participants, its penalty chosen among them. Fine-tuning and training from scratch learn all tasks "
         f"in one network, with the same augmentation, the same labelled participants and at least {o['updates']} "
@@ -772,7 +774,7 @@ def run_study(
     overwrite:bool=False, # True starts anew in a folder that holds another study
     callbacks:Sequence=(), # passed to every training
     progress:bool|str=True, # tell what is being done: True with bars, "steps" without, False not at all
-    **options:Any, # in place of the preset's: encoder, width, epochs, batch_size, augment, updates, resamples, draws, explained, search_minutes
+    **options:Any, # in place of the preset's: any of `study_settings`, such as encoder, epochs, augment, column_weight
 ) -> Study: # what was found
     "Does the table teach the image encoder? Train, judge and report. Stopped with Ctrl-C and called again, it goes on where it was."
     searching, columns = _wants_search(columns, cohort.columns)
@@ -939,7 +941,7 @@ def search_columns(
     device:str="auto", # where to compute
     overwrite:bool=False, # True starts anew in a folder that holds another search
     progress:bool=True, # show bars
-    **options:Any, # in place of the preset's: search_minutes, encoder, width, epochs, batch_size, augment
+    **options:Any, # in place of the preset's: search_minutes, encoder, width, epochs, batch_size, augment, column_weight
 ) -> dict[str,Any]: # columns, strategy, score, value (of the chosen), whole (of all columns) …, path, report
     "Which columns teach the encoder? The participants whom a study with the same seed tests on are left alone."
     targets, columns = check_study(cohort, None, targets, columns)
