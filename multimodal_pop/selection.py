@@ -578,7 +578,8 @@ def plot_search(
         ax.plot(part.minutes, part[search.score], color=COLORS["context"], lw=0.7, zorder=1)
     for length, shade in zip(rungs[::-1], ("joint", "image", "table", "context")):
         part = trials[trials.epochs == length]
-        ax.scatter(part.minutes, part[search.score], s=22, color=COLORS[shade], zorder=2, label=f"{length} epoch{'s' * (length > 1)} ({len(part)})")
+        label = f"{length} epoch{'s' if length > 1 else ''} ({len(part)})"
+        ax.scatter(part.minutes, part[search.score], s=22, color=COLORS[shade], zorder=2, label=label)
     whole = trials[(trials.strategy == "all") & (trials.epochs == rungs[-1])]
     if len(whole):
         ax.axhline(whole[search.score].iloc[0], color=COLORS["truth"], lw=1, ls="--", label="all columns")
