@@ -891,17 +891,27 @@ def fidelity_study(
         todo = [(i, seed) for i in order for seed in seeds if (str(world), i, seed) not in done]
         if todo and time.monotonic() < end:
             train, test = make()
+            kept = _kept_subsets(out, rows, world, train.columns)
             drawn, cheap = _prepare(train, recipe or {}, (embeddings or {}).get(world), options)
         for i, seed in progress(todo, f"world {world}", show=options.get("progress", True)):
             if time.monotonic() > end:
                 break
             place = {} if keep is None else {"keep": Path(keep) / f"{world}-{i}-{seed}"}
-            real = train_subset(train, test, drawn["columns"][i], seed=seed, **place, **{**options, "progress": False})
-            rows.append({"world": world, "subset": int(i), "kind": drawn.kind[i], "size": int(drawn["size"][i]), "seed": seed,
-                         "columns": " ".join(drawn["columns"][i]), **cheap.iloc[i].drop("size"), **real})
+            row = {"world": world, "subset": int(i), "kind": drawn.kind[i], "size": int(drawn["size"][i]), "seed": seed,
+                   "columns": json.dumps(list(drawn["columns"][i])), **cheap.iloc[i].drop("size")}
+            row |= {name: value for name, value in kept.get(i, {}).items() if name in row and name != "seed"}
+            real = train_subset(train, test, json.loads(row["columns"]), seed=seed, **place, **{**options, "progress": False})
+            rows.append({**row, **real})
             with write_atomic(out) as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.5g")
     return pd.DataFrame(rows)
+
+def _kept_subsets(out:Path, rows:list[dict], world:Any, columns:Sequence[str]) -> dict[int, dict]:
+    "A row of each subset that the file holds. Which columns are visible hangs on rounding: another machine would draw others."
+    kept = {r["subset"]: r for r in rows if str(r["world"]) == str(world)}
+    if lacking := sorted({c for r in kept.values() for c in json.loads(r["columns"])}.difference(columns)):
+        raise CohortError(f"{out.name} holds subsets of other columns, such as {lacking[0]!r}: give another file for another cohort")
+    return kept
 
 # %% ../nbs/16_selection.ipynb #21cbe5b1
 def _prepare(train:Cohort, recipe:Mapping, embedding:Callable|None, options:dict) -> tuple[pd.DataFrame, pd.DataFrame]:
