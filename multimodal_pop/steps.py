@@ -414,14 +414,16 @@ def study_settings(
     "The settings of a study. Raises `StudyError` for unknown names."
     if preset not in PRESETS:
         raise StudyError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    unknown = sorted(set(overrides) - set(PRESETS[preset]) - {"augment", "column_weight"})
-    if unknown:
-        raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join([*PRESETS[preset], 'augment', 'column_weight'])}")
+    usual = {**PRESETS[preset], "augment": natural_views(cohort), "column_weight": 0.0}
+    if unknown := sorted(set(overrides) - set(usual)):
+        raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join(usual)}")
     if "search_minutes" in overrides and not searching:
         raise StudyError("search_minutes= is the budget of a search; ask for one with columns='search'")
     if not overrides.get("search_minutes", 1) > 0:
         raise StudyError(f"search_minutes={overrides['search_minutes']} must be above 0")
-    made = {**PRESETS[preset], "augment": natural_views(cohort), "column_weight": 0.0, **overrides}
+    made = {**usual, **overrides}
+    if not made["column_weight"] >= 0:
+        raise StudyError(f"column_weight={made['column_weight']} must be 0 or more")
     return made if searching else {name: value for name, value in made.items() if name != "search_minutes"}
 
 def natural_views(
