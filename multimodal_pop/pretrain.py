@@ -494,7 +494,7 @@ def read_options(
     if options.get("method", "clip") not in METHODS:
         raise ValueError(f"method {options['method']!r} is unknown; choose one of {', '.join(METHODS)}")
     for name in ("image_weight", "column_weight"):
-        if not (isinstance(weight := options.get(name, 0), (int, float)) and 0 <= weight < math.inf):
+        if not (isinstance(weight := options.get(name, 0), (int, float, np.number)) and 0 <= weight < math.inf):
             raise ValueError(f"{name} must be a number, 0 or more; got {weight!r}: below 0 the network would learn to fail at it")
     options = PRESETS.get(preset, {}) | options
     fields = {f.name for f in dataclasses.fields(Recipe)}
