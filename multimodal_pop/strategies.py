@@ -197,16 +197,13 @@ def task_numbers(
     "Tasks as numbers. Of more than two classes each becomes a task of its own."
     labels, parts = pd.DataFrame(labels), {}
     for name, values in labels.items():
-        levels = dict(enumerate((classes or {}).get(name, ())))  # value -> name of the class
-        if not levels:
-            levels = {v: v for v in sorted(values.dropna().unique(), key=str)}
-        each = {f"{name}: {text}": (values == v).astype(float).where(values.notna()) for v, text in levels.items()}
-        if ((kinds or {}).get(name) or _task_kind(values)) == "multiclass":
-            parts |= each
-        elif pd.api.types.is_numeric_dtype(values):
+        many = ((kinds or {}).get(name) or _task_kind(values)) == "multiclass"
+        if not many and (pd.api.types.is_numeric_dtype(values) or not values.notna().any()):
             parts[str(name)] = values.astype(float)
-        else:  # two words: 1 stands for the last of them
-            parts[str(name)] = list(each.values())[-1]
+            continue
+        levels = dict(enumerate((classes or {}).get(name, ()))) or {v: v for v in sorted(values.dropna().unique(), key=str)}
+        each = {f"{name}: {text}": (values == v).astype(float).where(values.notna()) for v, text in levels.items()}
+        parts |= each if many else {str(name): list(each.values())[-1]}  # two words: 1 stands for the last of them
     return pd.DataFrame(parts, labels.index)
 
 def _task_kind(values:pd.Series) -> str:
