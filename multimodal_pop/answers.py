@@ -75,11 +75,10 @@ def hash_rows(
 
 def fingerprint(
     worklist:pd.DataFrame, # with the column row
-    question:str="", # what is asked about each image
 ) -> str: # 16 hexadecimal digits
-    "A mark of which rows are asked about and what is asked; order and scores don't count."
+    "A mark of which rows are asked about; order and scores don't count."
     rows = sorted((str(row) for row in worklist["row"]))
-    return hashlib.sha256(json.dumps([rows, question]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([rows, ""]).encode()).hexdigest()[:16]  # "": stores that exist were marked so
 
 # %% ../nbs/13_answers.ipynb #82a0b271
 @dataclass(frozen=True)
@@ -326,6 +325,7 @@ def undo_last(
     annotator:str, # whose last step
 ) -> int|str|None: # the row that is open again
     "Add a line that takes back the annotator's last living line; looked up and written in one transaction."
+    annotator = str(annotator).strip()
     with store.lock, transaction(store.base) as base:
         found = base.execute("SELECT id, row FROM live WHERE annotator = ? ORDER BY id DESC LIMIT 1", (annotator,)).fetchone()
         if found:

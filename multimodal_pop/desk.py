@@ -630,13 +630,21 @@ def import_answers(
     salt:str|None=None, # the secret of the export, if `worklist` has no column code
 ) -> pd.DataFrame: # row, annotator, label; `.attrs["left_out"]`: a list of file, line, why
     "Read answers. Raises `CohortError` for rows, labels or worklists that don't belong together."
-    if isinstance(path, (list, tuple)):
-        return merge_answers(*(import_answers(p, worklist, choices=choices, annotator=annotator, salt=salt) for p in path))
     worklist = check_worklist(worklist)
     choices = read_choices(choices or worklist.attrs.get("choices") or ("absent", "present"))
-    if isinstance(path, AnswerStore) or Path(path).suffix in (".db", ".sqlite"):
-        return _import_store(path, worklist, choices)
-    path = Path(path)
+    of_store = lambda source: isinstance(source, AnswerStore) or Path(source).suffix in (".db", ".sqlite")
+    sources = path if isinstance(path, (list, tuple)) else [path]
+    return _drop_repeats([_store_answers(source, worklist, choices) if of_store(source) else
+                          _file_answers(Path(source), worklist, choices, annotator, salt) for source in sources])
+
+def _file_answers(
+    path:Path, # a CSV
+    worklist:pd.DataFrame, # checked
+    choices:Sequence[Option], # what could be answered
+    annotator:str|None, # who answered, where the file doesn't say
+    salt:str|None, # the secret of the export
+) -> pd.DataFrame: # row, annotator, label, file, line
+    "Read the answers of a file."
     table = _check_columns(read_table(path), path.name, annotator, fingerprint(worklist))
     codes = worklist["code"] if "code" in worklist else hash_rows(worklist["row"], salt) if salt else worklist["row"]
     back = dict(zip(worklist["row"], worklist["row"])) | dict(zip(codes, worklist["row"]))
@@ -650,32 +658,35 @@ def import_answers(
             f"{path.name}, {_lines_of(table, bad)}: {table['label'][bad].iloc[0][:20]!r} is not among the choices:"
             f" {', '.join(f'{c.label} ({c.name})' for c in choices)}"
         )
-    return _drop_repeats(table.assign(row=rows, label=labels, file=path.name))
+    return table.assign(row=rows, label=labels, file=path.name)
 
 # %% ../nbs/13_desk.ipynb #64fa0d16
-def _import_store(
+def _store_answers(
     store:AnswerStore|str|Path, # or its file
     worklist:pd.DataFrame, # checked
     choices:Sequence[Option], # what could be answered
-) -> pd.DataFrame: # row, annotator, label
+) -> pd.DataFrame: # row, annotator, label, file, line (the number of the answer)
     "Read the votes of a store. Raises `CohortError` if it belongs to another worklist."
     if not isinstance(store, AnswerStore):
         if not Path(store).is_file():
             raise CohortError(f"there is no answer store {Path(store).name}")
         store = AnswerStore(store)
     about = dict(store.base.execute("SELECT key, value FROM about"))
-    if about.get("worklist", fingerprint(worklist)) != fingerprint(worklist, about.get("question", "")):
+    if about.get("worklist", mark := fingerprint(worklist)) != mark:
         raise CohortError(f"{store.path.name} holds answers to another worklist; import them with the worklist they were made for")
     votes = store.votes()
     if not (votes["row"].isin(set(worklist["row"])) & votes["label"].isin([c.label for c in choices])).all():
         raise CohortError(f"{store.path.name} holds rows or labels that are not of this worklist")
-    return votes
+    return votes.assign(file=store.path.name, line=np.arange(1, len(votes) + 1))
 
 # %% ../nbs/13_desk.ipynb #c00b6c73
 def _drop_repeats(
-    table:pd.DataFrame, # row, annotator, label, file, line
+    parts:Sequence[pd.DataFrame], # row, annotator, label, file, line; later ones win
 ) -> pd.DataFrame: # row, annotator, label; `.attrs["left_out"]`
     "Keep the last answer of each annotator for each row, and list the others."
+    if not parts:
+        return pd.DataFrame(columns=["row", "annotator", "label"])
+    table = pd.concat(parts, ignore_index=True)
     again = table.duplicated(["row", "annotator"], keep="last")
     changed = again & (table.groupby(["row", "annotator"])["label"].transform("nunique") > 1)
     why = np.where(changed[again], "answered again, differently: the last answer counts", "answered twice alike")
@@ -687,12 +698,8 @@ def merge_answers(
     *parts:pd.DataFrame, # row, annotator, label of several files of one round; later ones win
 ) -> pd.DataFrame: # row, annotator, label; `.attrs["left_out"]`
     "Several people's answers in one table; the same person's second answer replaces the first and is listed."
-    if not parts:
-        return pd.DataFrame(columns=["row", "annotator", "label"])
-    table = pd.concat(
-        [part[["row", "annotator", "label"]].assign(file=f"part {i}", line=np.arange(len(part)))
-         for i, part in enumerate(parts)], ignore_index=True)
-    votes = _drop_repeats(table)
+    votes = _drop_repeats([part[["row", "annotator", "label"]].assign(file=f"part {i}", line=np.arange(len(part)))
+                           for i, part in enumerate(parts)])
     votes.attrs["left_out"] = [entry for part in (*parts, votes) for entry in part.attrs.get("left_out", ())]
     return votes
 
