@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['GOLDEN', 'Cohort', 'table_chunks', 'same_values', 'bin_columns', 'sum_by_bin', 'binned_auc', 'binned_correlation',
            'leak_scores', 'plot_leaks', 'fingerprint', 'describe', 'group_box', 'mean_of_people', 'mean_image',
-           'strata', 'deal', 'assign_parts', 'identical_images', 'plot_balance', 'write_images', 'open_images', 'align',
-           'as_images', 'bands', 'cell_shape', 'check_column', 'check_names', 'check_pixels', 'check_rows', 'chunks_of',
-           'class_words', 'CohortError', 'CohortWarning', 'Column', 'column_options', 'column_values', 'DATES', 'days',
-           'dense_table', 'distinct', 'encode_rows', 'find_levels', 'frame_from', 'from_arrow', 'infer_kind',
-           'infer_levels', 'infer_schema', 'is_date', 'is_numeric', 'KINDS', 'LazyRows', 'LazyTable', 'name_list',
-           'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'row_chunks', 'row_list', 'RowError', 'same_rows',
-           'Schema', 'subject_codes', 'TableTransform', 'take_groups', 'take_labels', 'take_reports', 'take_rows',
-           'take_subject', 'Tally', 'task_kind', 'texts', 'tidy_group', 'tidy_label', 'to_arrow', 'told_schema',
-           'write_arrow', 'YES_WORDS']
+           'strata', 'deal', 'assign_parts', 'identical_images', 'plot_balance', 'write_images', 'open_images',
+           'reading', 'align', 'as_images', 'bands', 'cell_shape', 'check_column', 'check_names', 'check_pixels',
+           'check_rows', 'chunks_of', 'class_words', 'CohortError', 'CohortWarning', 'Column', 'column_options',
+           'column_values', 'DATES', 'days', 'dense_table', 'distinct', 'encode_rows', 'find_levels', 'frame_from',
+           'from_arrow', 'infer_kind', 'infer_levels', 'infer_schema', 'is_date', 'is_numeric', 'KINDS', 'LazyRows',
+           'LazyTable', 'name_list', 'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'row_chunks', 'row_list',
+           'RowError', 'same_rows', 'Schema', 'subject_codes', 'TableTransform', 'take_groups', 'take_labels',
+           'take_reports', 'take_rows', 'take_subject', 'Tally', 'task_kind', 'texts', 'tidy_group', 'tidy_label',
+           'to_arrow', 'told_schema', 'write_arrow', 'YES_WORDS']
 
 # %% ../nbs/01_cohort.ipynb #f8233afb
 import base64
+import contextlib
 import hashlib
 import html
 import io
@@ -831,3 +832,21 @@ def open_images(
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise CohortError(f"{Path(path).name} can't be opened as an array: it is missing, or only part of it was copied") from error
+
+# %% ../nbs/01_cohort.ipynb #readcode
+@contextlib.contextmanager
+def reading(
+    folder:Path, # what a `save` wrote
+    files:Sequence[str], # that must be in it
+    what:str, # "a saved model"
+) -> Iterator[None]:
+    "Raise `CohortError` if files are lacking, or if the block fails on what stands in them: damaged, or something else's."
+    if lacking := [name for name in files if not (folder / name).is_file()]:
+        raise CohortError(f"{folder} holds no {' and no '.join(lacking)}: it is not the folder of {what}")
+    try:
+        yield
+    except CohortError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no more is known'}"
+        raise CohortError(f"{folder} can't be read as {what} ({why}): it is damaged, or holds something else; write it anew") from error

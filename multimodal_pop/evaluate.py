@@ -29,7 +29,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from .cohort import (CohortError, TableTransform, assign_parts, row_list, same_rows, strata,
+from .cohort import (CohortError, TableTransform, assign_parts, reading, row_list, same_rows, strata,
                                    subject_codes, tidy_label)
 from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, class_probabilities, compare, concordance, ece,
@@ -917,13 +917,12 @@ def load(
     "Read a predictor back. Raises `CohortError` if the folder holds none."
     from safetensors.torch import load_file
     folder = Path(folder)
-    if lacking := [f for f in ("predictor.json", "predictor.safetensors") if not (folder / f).is_file()]:
-        raise CohortError(f"{folder} holds no {' and no '.join(lacking)}: it is not the folder of a saved predictor")
-    about = read_json(folder / "predictor.json")
-    targets = [Target(**(t | {"classes": tuple(t["classes"])})) for t in about["targets"]]
-    network = _network(about["config"], encoder, targets)
-    network.load_state_dict(load_file(folder / "predictor.safetensors"))
-    return Predictor(network, targets, about["config"], pd.DataFrame(about["history"]))
+    with reading(folder, ("predictor.json", "predictor.safetensors"), "a saved predictor"):
+        about = read_json(folder / "predictor.json")
+        targets = [Target(**(t | {"classes": tuple(t["classes"])})) for t in about["targets"]]
+        network = _network(about["config"], encoder, targets)
+        network.load_state_dict(load_file(folder / "predictor.safetensors"))
+        return Predictor(network, targets, about["config"], pd.DataFrame(about["history"]))
 
 Predictor.save, Predictor.load = save, staticmethod(load)
 
@@ -956,6 +955,7 @@ def fine_tune(
     **options:Any, # epochs, batch_size, lr, augment, and whatever `train` takes
 ) -> Predictor: # on images alone
     "Train a copy of a pretrained encoder with a new head; the model given stays as it is."
+    model.image_source(cohort)  # complains of images that the model can't read
     encoder = copy.deepcopy(model.image)
     config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)}
     return _teach(encoder, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)

@@ -34,7 +34,7 @@ from matplotlib.axes import Axes
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema, TableTransform, row_chunks, told_schema
+from .cohort import Cohort, CohortError, CohortWarning, Schema, TableTransform, reading, row_chunks, told_schema
 from .core import COLORS, generator, new_ax, provenance, read_json, seeded, write_atomic, write_json
 from .encoders import ColumnDecoder, ProjectionHead, TableEncoder, TableTransformer, image_encoder, load_weights
 from .losses import (Temperature, alignment, barlow_twins_loss, clip_loss, column_loss, false_negative_clip_loss,
@@ -218,16 +218,14 @@ def load(
 ) -> Model: # gives the same embeddings, to the bit; a level that fewer than five people had is to it an unknown one
     "Read a model back. Raises `CohortError` if the folder holds none."
     folder = Path(folder)
-    if lacking := [name for name in ("model.json", "model.safetensors") if not (folder / name).is_file()]:
-        raise CohortError(f"{folder} holds no {' and no '.join(lacking)}: it is not the folder of a saved model")
-    about = read_json(folder / "model.json")
-    schema, transform = about["schema"], about["transform"]
-    with seeded(0, "load"):
+    with reading(folder, ("model.json", "model.safetensors"), "a saved model"), seeded(0, "load"):
+        about = read_json(folder / "model.json")
+        schema, transform = about["schema"], about["transform"]
         model = Model(about["config"], schema=None if schema is None else Schema.from_dict(schema),
                       transform=None if transform is None else TableTransform.from_dict(transform), encoder=encoder)
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    model.history = pd.DataFrame(about["history"])
-    return (model.to(memory_format=torch.channels_last) if about["config"]["channels_last"] else model).eval()
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model.history = pd.DataFrame(about["history"])
+        return (model.to(memory_format=torch.channels_last) if about["config"]["channels_last"] else model).eval()
 
 Model.save, Model.load = save, staticmethod(load)
 

@@ -35,6 +35,7 @@ from .page import (ARMS, PAIRS, Chapter, Finding, Table, arm_name, draw, finding
                                  plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures, readable, render,
                                  sentence, side_by_side, signed, table_html, with_interval)
 from .pretrain import Model
+from .schema import NUMBERED
 from .steps import (audit_arm, changes, class_auc, clock, column_arm, count_levels, differences,
                                   digest_audit, draw_labelled, embed_arms, ends, enough, explain_arm, explained_task,
                                   fewest_cases, find_columns, fingerprint, hide_parts, join_rare, judge, judge_groups,
@@ -556,14 +557,14 @@ def write_report(
 def check_study(
     cohort:Cohort, # to train on
     test:Cohort|None, # fresh participants, or None
-    targets:Sequence[str]|None, # the tasks; None = all labels
+    targets:Sequence[str]|str|None, # the tasks; None = all labels
     columns:Sequence[str]|None, # those that teach; None = all
 ) -> tuple[list[str],list[str]]: # targets and columns
     "Raise `StudyError` or `CohortError` for what cannot be studied."
     if cohort.images is None:
         raise StudyError("the cohort has no images; a study compares image encoders")
     columns = cohort.columns if columns is None else list(dict.fromkeys([columns] if isinstance(columns, str) else columns))
-    targets = list(cohort.labels) if targets is None else list(dict.fromkeys(targets))
+    targets = list(cohort.labels) if targets is None else list(dict.fromkeys([targets] if isinstance(targets, str) else targets))
     if not targets:
         raise StudyError("the cohort has no labels: name at least one target to judge the encoders by")
     if not columns:
@@ -609,11 +610,33 @@ def _check_test(
         raise StudyError(
             f"test images have shape {None if test.images is None else test.images.shape[1:]}, training images {cohort.images.shape[1:]}"
         )
-    shared = set(cohort.index) & set(test.index)
-    if cohort.subject.duplicated().any() or test.subject.duplicated().any():  # subjects are ids of people, not row numbers
-        shared |= set(cohort.subject) & set(test.subject)
+    people = [c.index if c.subject.name == NUMBERED else c.subject for c in (cohort, test)]
+    shared = set(cohort.index) & set(test.index) | set(people[0]) & set(people[1])
     if shared:
         raise StudyError(f"{len(shared)} participants are in both cohorts; a test on people seen in training proves nothing")
+    _speak_alike(cohort, test, targets)
+
+def _speak_alike(
+    cohort:Cohort, # to train on
+    test:Cohort, # fresh participants
+    targets:Sequence[str], # the tasks
+) -> Cohort: # the test participants, their labels numbered as the training participants' are
+    "Classes go by name. Raises `StudyError` for a class, or a kind of label, that training doesn't know."
+    alike = test[np.arange(len(test))]
+    alike.labels, alike.tasks, alike.classes = test.labels.copy(), dict(test.tasks), dict(test.classes)
+    for task in targets:
+        here, there, measured = cohort.classes[task], test.classes[task], [c.tasks[task] == "continuous" for c in (cohort, test)]
+        if any(measured) and not all(measured):
+            raise StudyError(f"{task!r} is {cohort.tasks[task]} in training and {test.tasks[task]} in the test cohort; name its kind with schema=")
+        if all(measured) or here == there:
+            continue
+        codes = test.labels[task].map(lambda code: there[int(code)], na_action="ignore")
+        if strange := sorted(set(codes.dropna()) - set(here), key=str):
+            raise StudyError(f"test participants have {task} = {', '.join(map(str, strange))}, which training doesn't know; it has"
+                             f" {', '.join(map(str, here))}")
+        alike.labels[task] = codes.map({name: float(at) for at, name in enumerate(here)}).astype(float)
+        alike.tasks[task], alike.classes[task] = cohort.tasks[task], here
+    return alike
 
 # %% ../nbs/19_study.ipynb #4302a354
 def _unseen_classes(
@@ -779,8 +802,10 @@ def run_study(
     "Does the table teach the image encoder? Train, judge and report. Stopped with Ctrl-C and called again, it goes on where it was."
     searching, columns = _wants_search(columns, cohort.columns)
     targets, columns = check_study(cohort, test, targets, columns)
+    test = None if test is None else _speak_alike(cohort, test, targets)
     settings = study_settings(preset, cohort, options, searching)
     parts, how = split_study(cohort, test, seed=seed)
+    settings["batch_size"] = min(settings["batch_size"], len(parts["train"]))
     kinds, left_out = _usable_tasks(parts, targets)
     chosen = draw_labelled(parts["train"].labels[list(kinds)], kinds, parts["train"].subject, labels, draws=settings["draws"], seed=seed)
     key = {
