@@ -43,8 +43,9 @@ def read_rules(
     read = []
     for number, rule in enumerate(rows):
         try:
-            rule = rule if isinstance(rule, RecordRule) else RecordRule(**rule)
-        except TypeError as error:
+            given = asdict(rule) if isinstance(rule, RecordRule) else dict(rule)
+            rule = RecordRule(**{name: value for name, value in given.items() if np.ndim(value) or not pd.isna(value)}) # an empty cell is no limit
+        except (TypeError, ValueError) as error:
             raise CohortError(f"rule {number}: {error}; a rule has the fields {', '.join(RecordRule.__dataclass_fields__)}") from error
         codes, but = ((one,) if isinstance(one, str) else tuple(one) for one in (rule.codes, rule.but))
         if not codes or rule.undated not in ("unknown", "prevalent") or rule.times < 1:
