@@ -120,10 +120,10 @@ def read_dates(
         read.update(pd.to_datetime(spelled.text[spelled.way == one], errors="coerce", **option))
     return pd.Series(read.reindex(day_of_row).to_numpy(), index=dates.index, name=dates.name)
 
-def _unreadable(dates:pd.Series, read:pd.Series) -> np.ndarray:
-    "Where something stands that is no date, as opposed to nothing, (n,)."
-    lost = (read.isna() & dates.notna()).to_numpy()
-    lost[lost] = ~dates[lost].astype(str).str.strip().str.lower().isin(NO_DATE)
+def _unreadable(given:pd.Series, read:pd.Series) -> np.ndarray:
+    "Where something stands that is no date or no number, as opposed to nothing, (n,)."
+    lost = (read.isna() & given.notna()).to_numpy()
+    lost[lost] = ~given[lost].astype(str).str.strip().str.lower().isin(NO_DATE)
     return lost
 
 def _need_dates(dates:Any, what:str) -> pd.Series:
@@ -175,30 +175,40 @@ def _rows_of(people:pd.Series, index:pd.Index, what:str) -> np.ndarray:
         )
     return rows
 
-def _clean_events(events:pd.DataFrame, people:pd.Index) -> tuple[pd.DataFrame, dict[str, int|str]]:
-    "Events with a row number instead of the participant, clean codes and dates; and what was left out or undated, by reason."
+def _read_values(values:pd.Series) -> pd.Series:
+    "Numbers, also with a decimal comma (151,5; in 1,500 it may part the thousands, so that is none); missing where there is none."
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype("string").str.replace(r"^\s*([-+]?\d+),(\d{1,2})\s*$", r"\1.\2", regex=True)
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+def _note_unreadable(notes:dict[str, int|str], kind:str, lost:np.ndarray, so:str) -> None:
+    "Count in `notes` what can't be read in the events, with its rows, and warn of it."
+    if lost.any():
+        notes |= {f"{kind} not readable": int(lost.sum()), f"rows whose {kind} is not readable": row_list(lost, show=20)}
+        warnings.warn(f"events, column '{kind}': {int(lost.sum())} {kind}s can't be read ({row_list(lost)}); {so}, and leave unknown ones"
+                      " empty", CohortWarning, stacklevel=4)
+
+def _clean_events(events:pd.DataFrame, people:pd.Index, measured:Iterable[str]) -> tuple[pd.DataFrame, dict[str, int|str]]:
+    """Events with a row number instead of the participant, clean codes, dates and values; and what was left out or undated, by reason.
+    `measured`: sources of which a rule reads the values."""
     _need_columns(events, ["participant", "date", "source", "code"], "events")
     dates = read_dates(events["date"], "events, column 'date'")
     unread = _unreadable(events["date"], dates)
     sentinel = dates.isin(pd.to_datetime(list(SENTINEL_DATES)))
+    values = events["value"] if "value" in events else pd.Series(np.nan, events.index)
     clean = pd.DataFrame({
         "row": _rows_of(events["participant"], people, "events"), "date": dates.mask(sentinel),
         "source": _clean_sources(events["source"]), "code": _clean_codes(events["code"]),
-        "value": pd.to_numeric(events["value"], errors="coerce") if "value" in events else np.nan, "unread": unread
+        "value": _read_values(values), "unread": unread
     })
     notes = {
         "not imaged": int((clean.row < 0).sum()), "date stands for unknown": int(sentinel.sum()),
         "date not readable": int(unread.sum())
     }
-    if unread.any():
-        notes["rows whose date is not readable"] = row_list(unread, show=20)
-        warnings.warn(
-            f"events, column 'date': {int(unread.sum())} dates can't be read ({row_list(unread)}); these events support"
-            " no label, they only leave it open. Write dates as year-month-day (2014-02-01), and leave unknown ones"
-            " empty",
-            CohortWarning,
-            stacklevel=3,
-        )
+    _note_unreadable(notes, "date", unread, "these events support no label, they only leave it open. Write dates as"
+                     " year-month-day (2014-02-01)")
+    _note_unreadable(notes, "value", _unreadable(values, clean.value) & clean.source.isin(measured).to_numpy(),
+                     "these measurements count as not taken. Write numbers with a decimal point and without a unit")
     return clean[clean.row >= 0].reset_index(drop=True), notes
 
 TREE_CODE = re.compile(r"[A-Z]\d\d") # ICD-10, OPCS and ATC codes: a longer one is a part of a shorter one
@@ -240,7 +250,7 @@ def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.D
     "Who could have been recorded by the rule's source before the scan, (n,) bool."
     n, source = len(scan), rule.source.lower()
     if rule.above is not None or rule.below is not None:
-        seen = events[(events.source == source) & _matches(events.code, rule.codes, source) &
+        seen = events[(events.source == source) & events.value.notna() & _matches(events.code, rule.codes, source) &
                       (events.date <= scan.iloc[events.row].set_axis(events.index))]
         return np.bincount(seen.drop_duplicates(["row", "date"]).row, minlength=n) >= rule.times # different days, as for a yes
     if coverage is None:
@@ -320,14 +330,16 @@ def label_records(
 ) -> pd.DataFrame: # n rows; per label: itself (1, 0, NaN), _incident, _days from scan to first event, _source, _ppv
     """Labels at the day of imaging. `.attrs`: "evidence" (events with row number), "votes" (label -> answers by source,
     for `combine_labels`), "notes" (events not used, by reason, and rules that no event met). Clock times don't count, only days.
-    Warns (`CohortWarning`) of dates that can't be read. Raises `CohortError`."""
+    Warns (`CohortWarning`) of dates and measured values that can't be read. Raises `CohortError`."""
     scan = read_dates(imaging_date, "imaging_date")
     if scan.index.has_duplicates or scan.isna().any():
         raise CohortError(
             f"imaging_date: {int(scan.isna().sum())} rows without a readable date, {int(scan.index.duplicated().sum())}"
             " repeated; give one date a participant"
         )
-    rules, (events, notes) = read_rules(rules), _clean_events(events, scan.index)
+    rules = read_rules(rules)
+    measured = {rule.source.lower() for rule in rules if rule.above is not None or rule.below is not None}
+    events, notes = _clean_events(events, scan.index, measured)
     coverage = _clean_coverage(coverage, scan.index)
     until = None if followed_until is None else _need_dates(followed_until, "followed_until").iloc[0]
     columns, all_votes, evidence = {}, {}, []
