@@ -11,7 +11,7 @@ __all__ = ['CARDIAC_RULES', 'SENTINEL_DATES', 'YEAR_FIRST', 'YEAR_LAST', 'NAMED'
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,23 +35,39 @@ class RecordRule:
     ppv: float = np.nan # share of people with the code who have the condition, 0 to 1
     undated: str = "unknown" # a record without a date: "unknown", or "prevalent" (an interview before the scan)
 
+def _as_codes(given:Any) -> tuple[str, ...]:
+    "Codes as texts: of one code, of several in one text with commas between them, or of a list."
+    given = given.split(",") if isinstance(given, str) else given if np.iterable(given) else [given]
+    return tuple(code for one in given if (code := str(one).strip()))
+
+def _read_rule(rule:RecordRule|Mapping) -> RecordRule:
+    "A rule whose fields have the right types; an empty cell of a table is no field. Raises `TypeError` or `ValueError`."
+    given = asdict(rule) if isinstance(rule, RecordRule) else dict(rule)
+    rule = RecordRule(**{name: value for name, value in given.items() if np.ndim(value) or not pd.isna(value)})
+    numbers = {name: float(value) for name in ("above", "below", "times", "ppv") if (value := getattr(rule, name)) is not None}
+    texts = {"label": str(rule.label), "source": str(rule.source).strip()}
+    return replace(rule, **texts, codes=_as_codes(rule.codes), but=_as_codes(rule.but), **numbers)
+
 def read_rules(
     rules:Iterable[RecordRule|Mapping]|pd.DataFrame, # rules, dictionaries of their fields, or a table of them
 ) -> list[RecordRule]: # checked
     "Bring rules into one form; raises `CohortError` with the number of a wrong one."
     rows = rules.to_dict("records") if isinstance(rules, pd.DataFrame) else list(rules)
+    if not rows:
+        raise CohortError("there are no rules; give at least one, with a label, a source and codes")
     read = []
     for number, rule in enumerate(rows):
         try:
-            given = asdict(rule) if isinstance(rule, RecordRule) else dict(rule)
-            rule = RecordRule(**{name: value for name, value in given.items() if np.ndim(value) or not pd.isna(value)}) # an empty cell is no limit
+            rule = _read_rule(rule)
         except (TypeError, ValueError) as error:
             raise CohortError(f"rule {number}: {error}; a rule has the fields {', '.join(RecordRule.__dataclass_fields__)}") from error
-        codes, but = ((one,) if isinstance(one, str) else tuple(one) for one in (rule.codes, rule.but))
-        if not codes or rule.undated not in ("unknown", "prevalent") or rule.times < 1:
-            raise CohortError(f"rule {number} ({rule.label}): give codes, times of at least 1, and undated 'unknown' or 'prevalent'")
-        read.append(RecordRule(**{**asdict(rule), "source": str(rule.source).strip(), "codes": codes, "but": but}))
+        amiss = rule.times < 1 or rule.times % 1 or rule.ppv < 0 or rule.ppv > 1
+        if not rule.codes or rule.undated not in ("unknown", "prevalent") or amiss:
+            raise CohortError(f"rule {number} ({rule.label}): give codes, times as a whole number of at least 1, ppv from 0 to 1,"
+                              " and undated 'unknown' or 'prevalent'")
+        read.append(replace(rule, times=int(rule.times)))
     return read
+
 
 # %% ../nbs/10_records.ipynb #f4203a0b
 CARDIAC_RULES = (
