@@ -384,7 +384,13 @@ class _Votes(NamedTuple):
 def _read_votes(votes:Any) -> _Votes:
     "Check votes and group them by pattern."
     frame = votes if isinstance(votes, pd.DataFrame) else pd.DataFrame(np.asarray(votes))
-    values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    read = frame.apply(pd.to_numeric, errors="coerce")
+    lost = np.array([_unreadable(frame.iloc[:, i], read.iloc[:, i]) for i in range(frame.shape[1])]).T.reshape(frame.shape)
+    if lost.any():
+        raise CohortError(
+            f"votes: {row_list(lost.any(axis=1))} hold something that is no number, in column(s)"
+            f" {', '.join(map(str, frame.columns[lost.any(axis=0)]))}; write classes as 0, 1, 2, ... and leave abstentions empty")
+    values = read.to_numpy(float)
     values = np.where(values == -1, np.nan, values)
     given = values[~np.isnan(values)]
     whole = np.isfinite(given) & (given >= 0) & (given == np.round(given))
