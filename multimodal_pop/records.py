@@ -10,7 +10,7 @@ __all__ = ['CARDIAC_RULES', 'SENTINEL_DATES', 'YEAR_FIRST', 'YEAR_LAST', 'NAMED'
 # %% ../nbs/10_records.ipynb #3512053c
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -171,6 +171,11 @@ def _clean_sources(sources:pd.Series) -> pd.Series:
     "Names of sources as they are compared: small letters, no blanks around them."
     return sources.astype(str).str.strip().str.lower()
 
+def _categories(clean:Callable[[pd.Series], pd.Series], column:pd.Series) -> pd.Series:
+    "A cleaned column as categories: each different value is cleaned once, and matched once, however often it stands there."
+    which, values = pd.factorize(column.astype(object), use_na_sentinel=False)
+    return clean(pd.Series(values, dtype=object)).astype("category").iloc[which].set_axis(column.index)
+
 def _tidy_ids(people:Any) -> np.ndarray:
     "Ids as text, without what a spreadsheet adds: blanks around them and a decimal of zero."
     text = pd.Series(np.asarray(people, object), dtype=object).astype("string").str.strip()
@@ -214,7 +219,7 @@ def _clean_events(events:pd.DataFrame, people:pd.Index, measured:Iterable[str]) 
     values = events["value"] if "value" in events else pd.Series(np.nan, events.index)
     clean = pd.DataFrame({
         "row": _rows_of(events["participant"], people, "events"), "date": dates.mask(sentinel),
-        "source": _clean_sources(events["source"]), "code": _clean_codes(events["code"]),
+        "source": _categories(_clean_sources, events["source"]), "code": _categories(_clean_codes, events["code"]),
         "value": _read_values(values), "unread": unread
     })
     notes = {
@@ -250,6 +255,7 @@ def _find_events(events:pd.DataFrame, rule:RecordRule, scan:pd.Series) -> pd.Dat
     days = (found.date - scan.iloc[found.row].set_axis(found.index)).dt.days
     when = np.select([found.unread, days.isna() & (rule.undated == "prevalent"), days.isna(), days <= 0],
                      ["unreadable", "prevalent", "undated", "prevalent"], "incident")
+    found = found.astype({"source": object, "code": object}) # plain text from here on
     return found.assign(label=rule.label, days=days, when=when, ppv=rule.ppv)
 
 # %% ../nbs/10_records.ipynb #b42666e6
