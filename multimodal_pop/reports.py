@@ -8,7 +8,7 @@ __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 
            'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
            'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
            'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
-           'VOCABULARIES', 'STATUS_STYLE', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
+           'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
            'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table',
            'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
            'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates',
@@ -1190,12 +1190,20 @@ def _open_text(path:Path) -> Any:
     opener = gzip.open if path.suffix == ".gz" else open
     return opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
 
-def _read_csv_rows(file:Any, separator:str) -> Iterator[tuple[dict, str]]:
-    "Rows of a CSV file with a reason why a row can't be used, or ''."
-    reader = csv.DictReader(file, delimiter=separator)
-    for row in reader:
-        broken = None in row or None in row.values()
-        yield row, "wrong number of fields" if broken else ""
+LONGEST = 10_000_000 # characters of a report; a quote that is never closed must not read a whole file into memory
+
+def _read_csv_rows(file:Any, separator:str, name:str) -> Iterator[tuple[dict, str]]:
+    "Rows of a CSV file with a reason why a row can't be used, or ''; raises `CohortError` where a row's end can't be known."
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
+    reader, line = csv.DictReader(file, delimiter=separator, strict=True), 1
+    try:
+        for row in reader:
+            line = reader.line_num + 1 # where the next row begins
+            broken = None in row or None in row.values()
+            yield row, "wrong number of fields" if broken else ""
+    except csv.Error as error:
+        raise CohortError(f"{name}: in the row that begins in line {line} the quotes don't match, so it can't be known where it ends ({error});"
+                          " put quotes around the whole text, double those inside it, or write JSON lines") from error
 
 def _read_json_rows(file:Any) -> Iterator[tuple[dict, str]]:
     "Objects of a JSON-lines file with a reason why a line can't be used, or ''."
@@ -1216,7 +1224,7 @@ def read_rows(
     if kind not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         raise CohortError(f"{path.name}: reports are read from .csv, .tsv or .jsonl (also .gz)")
     with _open_text(path) as file:
-        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else ",") if kind in (".csv", ".tsv") else _read_json_rows(file)
+        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else ",", path.name) if kind in (".csv", ".tsv") else _read_json_rows(file)
 
 # %% ../nbs/10_reports.ipynb #b2920682
 @dataclass(frozen=True)
