@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET', 'DENIED_LIST',
-           'BULLETS', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES', 'CHEST', 'KINDS', 'NUMBER', 'NORMAL',
-           'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
+           'BULLETS', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER',
+           'NORMAL', 'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
            'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
            'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
            'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
@@ -89,7 +89,7 @@ SENTENCE = re.compile(
     r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•]))"
 )
 
-LETTER = re.compile(r"[A-Za-z]")
+LETTER = re.compile(r"[^\W\d_]")
 
 def split_sentences(
     text:str, # a report
@@ -125,7 +125,7 @@ DENIED_LIST = re.compile(rf"\b(?:no|without|negative|absence|none)\b[^\n.:;]{{0,
 BULLETS = re.compile(rf"(?P<head>:)?[.,;]?[ \t\r]{{0,9}}{BULLET}")
 WORD = re.compile(
     r"\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
-    r"|[A-Za-z]+(?:[0-9]\b)?\*?(?:'[A-Za-z]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
+    r"|[^\W\d_]+(?:[0-9]\b)?\*?(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
 )
 BLANK = re.compile(r"x{3,}|_{2,}|\[\*\*.*\*\*\]|redacted|deidentified")
 ENDINGS = (("ies", "y"), ("ces", "x"), ("ses", "sis"), ("es", ""), ("s", ""), ("ae", "a"), ("omata", "oma"))
@@ -300,16 +300,25 @@ class Vocabulary:
 def spell_out(
     phrase:str, # with (a|b) and optional?
 ) -> list[tuple[str, ...]]: # the phrases it stands for, as words
-    "All plain phrases that a phrase of the vocabulary stands for."
+    "All plain phrases that a phrase of the vocabulary stands for, in words as a report's are read. Raises `CohortError`."
+    if set("()") & set(re.sub(r"\([^()]*\)", "", phrase)):
+        raise CohortError("the brackets don't match")
     choices = []
     for group, word, optional in re.findall(r"(?:\(([^)]*)\)|([^\s()?]+))(\??)", phrase):
-        ways = [tuple(way.split()) for way in (group.split("|") if group else [word])]
+        ways = [_phrase_words(way) for way in (group.split("|") if group else [word])]
         choices.append(ways + [()] if optional else ways)
     return [words for words in (sum(pick, ()) for pick in itertools.product(*choices)) if words]
 
+def _phrase_words(text:str) -> tuple[str, ...]:
+    "The words of a plain phrase, cut and spelled as in a report: small letters, plain signs, no hyphens inside."
+    return tuple(SHORT.get(word, word) for word in WORD.findall(_plain(text.lower())))
+
 def _add_phrase(vocabulary:Vocabulary, phrase:str, kind:str, value:Any) -> None:
     "Hang a phrase into the tree, with what it means at its end."
-    for words in spell_out(phrase):
+    phrases = spell_out(phrase)
+    if not phrases:
+        raise CohortError("a phrase is empty")
+    for words in phrases:
         node = vocabulary.tree
         for word in words:
             node = node.setdefault(word, {})
@@ -321,27 +330,34 @@ def _add_phrase(vocabulary:Vocabulary, phrase:str, kind:str, value:Any) -> None:
                 vocabulary.slips.setdefault(slip, set()).add(word)
 
 # %% ../nbs/10_reports.ipynb #f6292a98
+CUE_NAMES = frozenset(line[1:].split(":")[0] for line in CUES.splitlines() if line.startswith("@"))
 KINDS = {"@": "cue", "-": "absent", "?": "uncertain"}
 NUMBER = re.compile(r"(.*?)([<>])\s*([\d.]+)\s*(\S*)$")
 
 def _read_phrases(vocabulary:Vocabulary, head:str, phrases:str) -> None:
     "One line 'head: phrase | phrase' of a vocabulary."
     kind, name = (KINDS[head[0]], head[1:]) if head[0] in KINDS else ("present", head)
+    name = " ".join(name.split())
+    if kind == "cue" and name not in CUE_NAMES:
+        raise CohortError(f"no cue is called {name!r}, only {', '.join(sorted(CUE_NAMES))}")
     if kind != "cue" and name not in vocabulary.findings:
         vocabulary.findings.append(name)
     for phrase in (part.strip() for part in re.split(r"\|(?![^(]*\))", phrases)):
         if name == "filler" and kind == "cue":
-            vocabulary.filler.add(phrase)
-            vocabulary.words.add(phrase)
+            words = set(_phrase_words(phrase))
+            vocabulary.filler |= words
+            vocabulary.words |= words
         elif number := NUMBER.match(phrase):
-            context, words = (["", *number[1].split("~")])[-2:]
-            _add_phrase(vocabulary, words, "number", (name, number[2], float(number[3]), number[4], frozenset(sum(spell_out(context), ()))))
+            context, words = number[1].split("~") if "~" in number[1] else ("", number[1])
+            limit = name, number[2], float(number[3]), number[4].lower(), frozenset(sum(spell_out(context), ()))
+            _add_phrase(vocabulary, words, "number", limit)
         elif ".." in phrase:
             context, words = phrase.split("..")
             _add_phrase(vocabulary, words, "near", (name, kind, frozenset(sum(spell_out(context), ()))))
         elif "~" in phrase:
             vocabulary.pairs += 1
-            for half, part in enumerate(phrase.split("~")):
+            first, second = phrase.split("~")
+            for half, part in enumerate((first, second)):
                 _add_phrase(vocabulary, part, "half", (vocabulary.pairs, half, kind, name))
         else:
             _add_phrase(vocabulary, phrase, kind, name)
@@ -386,9 +402,10 @@ def read_vocabulary(
         try:
             if line:
                 _read_line(vocabulary, line)
-        except (AttributeError, IndexError) as error:
+        except (AttributeError, IndexError, ValueError) as error:
+            why = f" ({error})" if isinstance(error, CohortError) else ""
             raise CohortError(
-                f"vocabulary {name!r}, line {number}: {line[:60]!r} is not understood; write 'finding: phrase | phrase'"
+                f"vocabulary {name!r}, line {number}: {line[:60]!r} is not understood{why}; write 'finding: phrase | phrase'"
             ) from error
     for line in NORMAL.split("\n") if vocabulary.nothing else ():
         _read_line(vocabulary, line) if line else None
