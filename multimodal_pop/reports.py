@@ -84,9 +84,10 @@ def _end_at_blank_line(text:str, name:str, start:int, end:int) -> list[tuple[str
 
 # %% ../nbs/10_reports.ipynb #91d09628
 SENTENCE = re.compile(
+    r"(?=[.!?\n])(?:" # at any other sign there is nothing to look for
     r"(?<!\bvs)(?<!\bDr)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!(?<![:=-]"
     r" )\b[Nn]eg)[.!]+(?=\s|[A-Z]|$)(?!\s+(?:[Rr]ight|[Ll]eft):)|(?<=\w)\?+(?=\s+(?!(?:No|Yes|NO|YES)\b)[A-Z]|\s*$)"
-    r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•]))"
+    r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•])))"
 )
 
 LETTER = re.compile(r"[^\W\d_]")
@@ -124,7 +125,7 @@ DENIED_LIST = re.compile(rf"\b(?:no|without|negative|absence|none)\b[^\n.:;]{{0,
                          re.I)  # No evidence of:, and a bulleted list
 BULLETS = re.compile(rf"(?P<head>:)?[.,;]?[ \t\r]{{0,9}}{BULLET}")
 WORD = re.compile(
-    r"\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
+    r"[a-z]{2,}(?![\w*'])|\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
     r"|[^\W\d_]+(?:[0-9]\b)?\*?(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
 )
 BLANK = re.compile(r"x{3,}|_{2,}|\[\*\*.*\*\*\]|redacted|deidentified")
@@ -426,7 +427,7 @@ class _Mark(NamedTuple):
 def _words(sentence:str, vocabulary:Vocabulary) -> list[_Word]:
     "The words of a sentence, in the forms the vocabulary knows."
     forms, form = vocabulary.forms, vocabulary.form
-    return [_Word(forms.get(found[0]) or form(found[0]), found.start(), found.end()) for found in WORD.finditer(sentence)]
+    return [_Word(forms.get(text := found[0]) or form(text), *found.span()) for found in WORD.finditer(sentence)]
 
 def _longest(words:list[_Word], first:int, vocabulary:Vocabulary) -> tuple[int, list]:
     "The longest phrase that begins at word `first`: its last word and its marks."
@@ -719,12 +720,14 @@ def _read_form(form:_Form) -> tuple[dict[_Mark, Answer], list[_Mark]]:
     starts = [mention.first for mention, strength, _ in lines if strength == "strong"] # of further lines
     answers, used = {}, []
     for mention, strength, first in lines:
+        if not strength:
+            continue
         breaks = [mark.last for mark in form.breaks + used if mark.last < mention.first]
         start = max(breaks, default=-1) + 1
         governed = any(
             cue not in used and (cue.value == "no before" or cue.value == "maybe before" and strength != "strong")
             for at in range(start, mention.first) for cue in form.cues.get(at, ()))
-        if strength and not governed:
+        if not governed:
             end = min([at for at in starts if at >= first] +
                       [at for at in range(first, len(form.words)) if form.words[at].form == ";"],
                       default=len(form.words))
@@ -762,6 +765,8 @@ CHANGES = _table(new="new newly developing", stable="stable unchanged persistent
 
 def _nearest(words:list[_Word], mention:_Mark, values:Mapping[str, str], stops:list[_Mark]) -> str:
     "The value of the nearest word of `values` within four words and the same clause."
+    if not any(word.form in values for word in words[max(0, mention.first - 4):mention.last + 5]):
+        return ""
     left = max((stop.last + 1 for stop in stops if stop.last < mention.first), default=0)
     right = min((stop.first for stop in stops if stop.first > mention.last), default=len(words))
     for distance in range(5):
