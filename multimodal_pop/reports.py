@@ -86,7 +86,7 @@ def _end_at_blank_line(text:str, name:str, start:int, end:int) -> list[tuple[str
 SENTENCE = re.compile(
     r"(?=[.!?\n])(?:" # at any other sign there is nothing to look for
     r"(?<!\bvs)(?<!\bDr)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!(?<![:=-]"
-    r" )\b[Nn]eg)[.!]+(?=\s|[A-Z]|$)(?!\s+(?:[Rr]ight|[Ll]eft):)|(?<=\w)\?+(?=\s+(?!(?:No|Yes|NO|YES)\b)[A-Z]|\s*$)"
+    r" )\b[Nn]eg)[.!]+(?=\s|[A-Z]|$)(?!\s+(?:[Rr]ight|[Ll]eft):)|(?<=\w)\?+(?=\s+(?!(?:No|Yes|Not|None|NO|YES|NOT|NONE)\b)[A-Z]|\s*$)"
     r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•])))"
 )
 
@@ -210,13 +210,14 @@ CUES = """
 @maybe before: (cannot|can't|can not|could not|couldn't|unable to|difficult to|hard to|impossible to|not|doesn't|don't) (exclude|excluded|rule out|ruled out) | cannot be certain | not exclude
 @maybe before: (suspicious|suspicion|concern|concerning|worrisome|worry|indeterminate|nonspecific|non specific) for | suspicion of | concern of | concern about | possibility of | suggestion of | consider | consideration
 @maybe before: (correlate|correlate clinically|correlation|clinical correlation|evaluate|assess|check|screen|search|look|evaluation|assessment) for | r/o | rule out | to exclude | if | whether | unlikely | less likely | with or without | either
-@maybe before: sensitive (in|for|to) | detecting | detection of | characterize
+@maybe before: simulate | simulating | mimic | mimicking | sensitive (in|for|to) | detecting | detection of | characterize
 @maybe list: differential | ddx | differential diagnosis include | differential include | diagnostic consideration include | consideration include | possibility include
 @maybe after: (is|are|was|were|remain) (possible|questioned|questionable|uncertain|equivocal|suspected|unlikely|doubtful|indeterminate|less likely|not likely|in differential|consideration) | questionmark | unlikely | in doubt | in (appropriate|right|proper) clinical (setting|context) | difficult to exclude | hard to exclude | not excluded | not ruled out | not well evaluated | not well assessed
 @maybe after: (cannot|can't|can not|could not|couldn't) (excluded|ruled out|evaluated|assessed) | (could|may|might|should) (considered|present|possible|entertained) | considered
 @maybe between: versus | vs
 
 @history: history of | hx of | h/o | known history | s/p | status post | episode of | in past | treated for
+@yes after: (again|still) (seen|visible|visualized|present|identified|noted|evident|demonstrated|observed) | persist
 @history near: previous | prior | former | formerly | previously treated
 @stop: but | however | although | though | except | except for | aside from | apart from | other than | with | yet | nevertheless | nonetheless | whereas | while | despite | secondary to | due to | because of | ticked | compared | comparison | likely | probably | probable | presumably | there | in setting of | in presence of | related to | superimposed on
 @skip: (compatible|consistent|keeping|accordance) with | associated with
@@ -248,13 +249,14 @@ edema: edema | edematous | (pulmonary|interstitial|alveolar|lung|vascular|airspa
 consolidation: consolidation | consolidative | consolidated
 pneumonia: pneumonia | bronchopneumonia | pneumonic | (pulmonary|lung|parenchymal) infection | infectious (infiltrate|consolidation)
 ?pneumonia: infectious (process|etiology) | infection
-atelectasis: atelectasis | atelectatic | collapsed (lung|lobe) | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
+atelectasis: atelectasis | atelectatic | collapsed (lung|lobe) | (lung|lobe) ~ collapsed | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
 pneumothorax: pneumothorax | hydropneumothorax | hemopneumothorax | pyopneumothorax | ptx | pleural air
 pleural_effusion: effusion | pleural fluid | (hydrothorax|hydropneumothorax|hemothorax|hemopneumothorax|pyopneumothorax|empyema|chylothorax) | fluid in (pleural space|fissure) | (fissural|interlobar) fluid | (subpulmonic|loculated|non loculated|layering|non layering) fluid
+-pleural_effusion: costophrenic ~ (clear|sharp)
 pleural_other: pleural (thickening|scarring|scar|plaque|calcification|calcified|nodule|nodularity|mass|disease|lesion|reaction|capping|cap) | pleural based (density|opacity|lesion|mass|nodule) | (apical|biapical) (thickening|cap|capping) | (thickened|calcified) pleura | thickening of (pleura|fissure) | fissural thickening | fibrothorax | pleural parenchymal scarring | costophrenic ~ (blunted|blunting|obscured|obliterated) | blunting of costophrenic
 fracture: fracture | fractured | fx | broken rib | nonunion
 ?fracture: (compression|wedge|vertebral|wedging) deformity
-support_devices: pacemaker | pacer | icd | aicd | defibrillator | catheter | picc | picc line | port | portacath | mediport | port a cath | infusaport | (endotracheal|nasogastric|enteric|feeding|tracheostomy|chest|pleural|orogastric|ng|et|drainage|dobbhoff|gastrostomy|thoracostomy) tube | ett | ngt | tracheostomy | (central|subclavian|jugular|venous|dialysis|arterial|swan ganz) line | swan ganz
+support_devices: pacemaker | pacer | icd | aicd | defibrillator | catheter | picc | picc line | port | portacath | mediport | port a cath | infusaport | (endotracheal|nasogastric|enteric|feeding|tracheostomy|chest|pleural|orogastric|ng|et|drainage|dobbhoff|gastrostomy|thoracostomy) tube | ett | ngt | tracheostomy | (central|subclavian|jugular|ij|venous|dialysis|arterial|swan ganz) line | swan ganz
 support_devices: (pacing|pacemaker|pacer|icd|defibrillator|electronic) (lead|wire|device) | prosthetic | prosthesis | (aortic|mitral|pulmonic|tricuspid)? valve replacement | generator | stimulator | intra aortic balloon pump | monitor lead | cardiac monitor | monitoring lead | (implanted|closure|cardiac) device | loop recorder | dual lead | vad | lvad | vp shunt
 
 @skip: (pericardial|joint|knee) effusion | effusion of joint | (laryngeal|soft tissue|peripheral|leg|subcutaneous|body wall|bone marrow|cerebral|airway|mucosal) edema
@@ -800,7 +802,7 @@ def _scopes(words:list[_Word], marks:list[_Mark]) -> tuple[dict, dict]:
         "no before": always, "no next": never, "maybe list": always, "maybe before": or_follows, "maybe between": never,
         "history": never, "history near": never
     }
-    behind = {"no after": always, "open after": never, "maybe after": never, "maybe between": never}
+    behind = {"yes after": always, "no after": always, "open after": never, "maybe after": never, "maybe between": never}
     return _open_cues(marks, ahead), _open_cues(marks[::-1], behind)
 
 # %% ../nbs/10_reports.ipynb #fce1c227
@@ -827,11 +829,12 @@ def _elsewhere(words:list[_Word], mention:_Mark, filler:set[str]) -> _Mark|None:
 
 def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[float|None, _Mark|None]:
     "Status of a mention (NaN: history; None: says nothing) and the cue that decided."
+    again = any(cue.value == "yes after" for cue, _ in behind) # what was there before is still there
     before = [(cue, comma) for cue, comma in before if cue.last < mention.last
               and not (cue.value == "no next" and mention.first > cue.last + 1)
-              and not (cue.value == "history near" and mention.first - cue.last > 3)
+              and not (cue.value == "history near" and (again or mention.first - cue.last > 3))
               and not (cue.value.startswith("history") and mention.value in lasting)]
-    behind = [cue for cue, _ in behind if cue.first > mention.last and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
+    behind = [cue for cue, _ in behind if cue.first > mention.last and cue.value != "yes after" and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
     no = [cue for cue, comma in before if cue.value in DENIES and not comma]
     if mention.kind == "absent":
         past = [cue for cue, _ in before if cue.value == "history near"]
