@@ -834,7 +834,8 @@ def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[f
               and not (cue.value == "no next" and mention.first > cue.last + 1)
               and not (cue.value == "history near" and (again or mention.first - cue.last > 3))
               and not (cue.value.startswith("history") and mention.value in lasting)]
-    behind = [cue for cue, _ in behind if cue.first > mention.last and cue.value != "yes after" and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
+    behind = [cue for cue, _ in behind if cue.first > mention.last and cue.value != "yes after"
+              and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
     no = [cue for cue, comma in before if cue.value in DENIES and not comma]
     if mention.kind == "absent":
         past = [cue for cue, _ in before if cue.value == "history near"]
