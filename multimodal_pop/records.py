@@ -10,8 +10,8 @@ __all__ = ['CARDIAC_RULES', 'SENTINEL_DATES', 'YEAR_FIRST', 'YEAR_LAST', 'NAMED'
 # %% ../nbs/10_records.ipynb #3512053c
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,22 +35,39 @@ class RecordRule:
     ppv: float = np.nan # share of people with the code who have the condition, 0 to 1
     undated: str = "unknown" # a record without a date: "unknown", or "prevalent" (an interview before the scan)
 
+def _as_codes(given:Any) -> tuple[str, ...]:
+    "Codes as texts: of one code, of several in one text with commas between them, or of a list."
+    given = given.split(",") if isinstance(given, str) else given if np.iterable(given) else [given]
+    return tuple(code for one in given if (code := str(one).strip()))
+
+def _read_rule(rule:RecordRule|Mapping) -> RecordRule:
+    "A rule whose fields have the right types; an empty cell of a table is no field. Raises `TypeError` or `ValueError`."
+    given = asdict(rule) if isinstance(rule, RecordRule) else dict(rule)
+    rule = RecordRule(**{name: value for name, value in given.items() if np.ndim(value) or not pd.isna(value)})
+    numbers = {name: float(value) for name in ("above", "below", "times", "ppv") if (value := getattr(rule, name)) is not None}
+    texts = {"label": str(rule.label), "source": str(rule.source).strip()}
+    return replace(rule, **texts, codes=_as_codes(rule.codes), but=_as_codes(rule.but), **numbers)
+
 def read_rules(
     rules:Iterable[RecordRule|Mapping]|pd.DataFrame, # rules, dictionaries of their fields, or a table of them
 ) -> list[RecordRule]: # checked
     "Bring rules into one form; raises `CohortError` with the number of a wrong one."
     rows = rules.to_dict("records") if isinstance(rules, pd.DataFrame) else list(rules)
+    if not rows:
+        raise CohortError("there are no rules; give at least one, with a label, a source and codes")
     read = []
     for number, rule in enumerate(rows):
         try:
-            rule = rule if isinstance(rule, RecordRule) else RecordRule(**rule)
-        except TypeError as error:
+            rule = _read_rule(rule)
+        except (TypeError, ValueError) as error:
             raise CohortError(f"rule {number}: {error}; a rule has the fields {', '.join(RecordRule.__dataclass_fields__)}") from error
-        codes, but = ((one,) if isinstance(one, str) else tuple(one) for one in (rule.codes, rule.but))
-        if not codes or rule.undated not in ("unknown", "prevalent") or rule.times < 1:
-            raise CohortError(f"rule {number} ({rule.label}): give codes, times of at least 1, and undated 'unknown' or 'prevalent'")
-        read.append(RecordRule(**{**asdict(rule), "source": str(rule.source).strip(), "codes": codes, "but": but}))
+        amiss = rule.times < 1 or rule.times % 1 or rule.ppv < 0 or rule.ppv > 1
+        if not rule.codes or rule.undated not in ("unknown", "prevalent") or amiss:
+            raise CohortError(f"rule {number} ({rule.label}): give codes, times as a whole number of at least 1, ppv from 0 to 1,"
+                              " and undated 'unknown' or 'prevalent'")
+        read.append(replace(rule, times=int(rule.times)))
     return read
+
 
 # %% ../nbs/10_records.ipynb #f4203a0b
 CARDIAC_RULES = (
@@ -119,10 +136,10 @@ def read_dates(
         read.update(pd.to_datetime(spelled.text[spelled.way == one], errors="coerce", **option))
     return pd.Series(read.reindex(day_of_row).to_numpy(), index=dates.index, name=dates.name)
 
-def _unreadable(dates:pd.Series, read:pd.Series) -> np.ndarray:
-    "Where something stands that is no date, as opposed to nothing, (n,)."
-    lost = (read.isna() & dates.notna()).to_numpy()
-    lost[lost] = ~dates[lost].astype(str).str.strip().str.lower().isin(NO_DATE)
+def _unreadable(given:pd.Series, read:pd.Series) -> np.ndarray:
+    "Where something stands that is no date or no number, as opposed to nothing, (n,)."
+    lost = (read.isna() & given.notna()).to_numpy()
+    lost[lost] = ~given[lost].astype(str).str.strip().str.lower().isin(NO_DATE)
     return lost
 
 def _need_dates(dates:Any, what:str) -> pd.Series:
@@ -154,6 +171,11 @@ def _clean_sources(sources:pd.Series) -> pd.Series:
     "Names of sources as they are compared: small letters, no blanks around them."
     return sources.astype(str).str.strip().str.lower()
 
+def _categories(clean:Callable[[pd.Series], pd.Series], column:pd.Series) -> pd.Series:
+    "A cleaned column as categories: each different value is cleaned once, and matched once, however often it stands there."
+    which, values = pd.factorize(column.astype(object), use_na_sentinel=False)
+    return clean(pd.Series(values, dtype=object)).astype("category").iloc[which].set_axis(column.index)
+
 def _tidy_ids(people:Any) -> np.ndarray:
     "Ids as text, without what a spreadsheet adds: blanks around them and a decimal of zero."
     text = pd.Series(np.asarray(people, object), dtype=object).astype("string").str.strip()
@@ -174,30 +196,40 @@ def _rows_of(people:pd.Series, index:pd.Index, what:str) -> np.ndarray:
         )
     return rows
 
-def _clean_events(events:pd.DataFrame, people:pd.Index) -> tuple[pd.DataFrame, dict[str, int|str]]:
-    "Events with a row number instead of the participant, clean codes and dates; and what was left out or undated, by reason."
+def _read_values(values:pd.Series) -> pd.Series:
+    "Numbers, also with a decimal comma (151,5; in 1,500 it may part the thousands, so that is none); missing where there is none."
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype("string").str.replace(r"^\s*([-+]?\d+),(\d{1,2})\s*$", r"\1.\2", regex=True)
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+def _note_unreadable(notes:dict[str, int|str], kind:str, lost:np.ndarray, so:str) -> None:
+    "Count in `notes` what can't be read in the events, with its rows, and warn of it."
+    if lost.any():
+        notes |= {f"{kind} not readable": int(lost.sum()), f"rows whose {kind} is not readable": row_list(lost, show=20)}
+        warnings.warn(f"events, column '{kind}': {int(lost.sum())} {kind}s can't be read ({row_list(lost)}); {so}, and leave unknown ones"
+                      " empty", CohortWarning, stacklevel=4)
+
+def _clean_events(events:pd.DataFrame, people:pd.Index, measured:Iterable[str]) -> tuple[pd.DataFrame, dict[str, int|str]]:
+    """Events with a row number instead of the participant, clean codes, dates and values; and what was left out or undated, by reason.
+    `measured`: sources of which a rule reads the values."""
     _need_columns(events, ["participant", "date", "source", "code"], "events")
     dates = read_dates(events["date"], "events, column 'date'")
     unread = _unreadable(events["date"], dates)
     sentinel = dates.isin(pd.to_datetime(list(SENTINEL_DATES)))
+    values = events["value"] if "value" in events else pd.Series(np.nan, events.index)
     clean = pd.DataFrame({
         "row": _rows_of(events["participant"], people, "events"), "date": dates.mask(sentinel),
-        "source": _clean_sources(events["source"]), "code": _clean_codes(events["code"]),
-        "value": pd.to_numeric(events["value"], errors="coerce") if "value" in events else np.nan, "unread": unread
+        "source": _categories(_clean_sources, events["source"]), "code": _categories(_clean_codes, events["code"]),
+        "value": _read_values(values), "unread": unread
     })
     notes = {
         "not imaged": int((clean.row < 0).sum()), "date stands for unknown": int(sentinel.sum()),
         "date not readable": int(unread.sum())
     }
-    if unread.any():
-        notes["rows whose date is not readable"] = row_list(unread, show=20)
-        warnings.warn(
-            f"events, column 'date': {int(unread.sum())} dates can't be read ({row_list(unread)}); these events support"
-            " no label, they only leave it open. Write dates as year-month-day (2014-02-01), and leave unknown ones"
-            " empty",
-            CohortWarning,
-            stacklevel=3,
-        )
+    _note_unreadable(notes, "date", unread, "these events support no label, they only leave it open. Write dates as"
+                     " year-month-day (2014-02-01)")
+    _note_unreadable(notes, "value", _unreadable(values, clean.value) & clean.source.isin(measured).to_numpy(),
+                     "these measurements count as not taken. Write numbers with a decimal point and without a unit")
     return clean[clean.row >= 0].reset_index(drop=True), notes
 
 TREE_CODE = re.compile(r"[A-Z]\d\d") # ICD-10, OPCS and ATC codes: a longer one is a part of a shorter one
@@ -223,6 +255,7 @@ def _find_events(events:pd.DataFrame, rule:RecordRule, scan:pd.Series) -> pd.Dat
     days = (found.date - scan.iloc[found.row].set_axis(found.index)).dt.days
     when = np.select([found.unread, days.isna() & (rule.undated == "prevalent"), days.isna(), days <= 0],
                      ["unreadable", "prevalent", "undated", "prevalent"], "incident")
+    found = found.astype({"source": object, "code": object}) # plain text from here on
     return found.assign(label=rule.label, days=days, when=when, ppv=rule.ppv)
 
 # %% ../nbs/10_records.ipynb #b42666e6
@@ -239,7 +272,7 @@ def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.D
     "Who could have been recorded by the rule's source before the scan, (n,) bool."
     n, source = len(scan), rule.source.lower()
     if rule.above is not None or rule.below is not None:
-        seen = events[(events.source == source) & _matches(events.code, rule.codes, source) &
+        seen = events[(events.source == source) & events.value.notna() & _matches(events.code, rule.codes, source) &
                       (events.date <= scan.iloc[events.row].set_axis(events.index))]
         return np.bincount(seen.drop_duplicates(["row", "date"]).row, minlength=n) >= rule.times # different days, as for a yes
     if coverage is None:
@@ -319,14 +352,16 @@ def label_records(
 ) -> pd.DataFrame: # n rows; per label: itself (1, 0, NaN), _incident, _days from scan to first event, _source, _ppv
     """Labels at the day of imaging. `.attrs`: "evidence" (events with row number), "votes" (label -> answers by source,
     for `combine_labels`), "notes" (events not used, by reason, and rules that no event met). Clock times don't count, only days.
-    Warns (`CohortWarning`) of dates that can't be read. Raises `CohortError`."""
+    Warns (`CohortWarning`) of dates and measured values that can't be read. Raises `CohortError`."""
     scan = read_dates(imaging_date, "imaging_date")
     if scan.index.has_duplicates or scan.isna().any():
         raise CohortError(
             f"imaging_date: {int(scan.isna().sum())} rows without a readable date, {int(scan.index.duplicated().sum())}"
             " repeated; give one date a participant"
         )
-    rules, (events, notes) = read_rules(rules), _clean_events(events, scan.index)
+    rules = read_rules(rules)
+    measured = {rule.source.lower() for rule in rules if rule.above is not None or rule.below is not None}
+    events, notes = _clean_events(events, scan.index, measured)
     coverage = _clean_coverage(coverage, scan.index)
     until = None if followed_until is None else _need_dates(followed_until, "followed_until").iloc[0]
     columns, all_votes, evidence = {}, {}, []
@@ -355,7 +390,13 @@ class _Votes(NamedTuple):
 def _read_votes(votes:Any) -> _Votes:
     "Check votes and group them by pattern."
     frame = votes if isinstance(votes, pd.DataFrame) else pd.DataFrame(np.asarray(votes))
-    values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    read = frame.apply(pd.to_numeric, errors="coerce")
+    lost = np.array([_unreadable(frame.iloc[:, i], read.iloc[:, i]) for i in range(frame.shape[1])]).T.reshape(frame.shape)
+    if lost.any():
+        raise CohortError(
+            f"votes: {row_list(lost.any(axis=1))} hold something that is no number, in column(s)"
+            f" {', '.join(map(str, frame.columns[lost.any(axis=0)]))}; write classes as 0, 1, 2, ... and leave abstentions empty")
+    values = read.to_numpy(float)
     values = np.where(values == -1, np.nan, values)
     given = values[~np.isnan(values)]
     whole = np.isfinite(given) & (given >= 0) & (given == np.round(given))

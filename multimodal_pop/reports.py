@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET', 'DENIED_LIST',
-           'BULLETS', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES', 'CHEST', 'KINDS', 'NUMBER', 'NORMAL',
-           'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
+           'BULLETS', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER',
+           'NORMAL', 'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
            'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
            'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
-           'VOCABULARIES', 'STATUS_STYLE', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
+           'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
            'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table',
            'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
            'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates',
@@ -84,12 +84,13 @@ def _end_at_blank_line(text:str, name:str, start:int, end:int) -> list[tuple[str
 
 # %% ../nbs/10_reports.ipynb #91d09628
 SENTENCE = re.compile(
+    r"(?=[.!?\n])(?:" # at any other sign there is nothing to look for
     r"(?<!\bvs)(?<!\bDr)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!(?<![:=-]"
-    r" )\b[Nn]eg)[.!]+(?=\s|[A-Z]|$)(?!\s+(?:[Rr]ight|[Ll]eft):)|(?<=\w)\?+(?=\s+(?!(?:No|Yes|NO|YES)\b)[A-Z]|\s*$)"
-    r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•]))"
+    r" )\b[Nn]eg)[.!]+(?=\s|[A-Z]|$)(?!\s+(?:[Rr]ight|[Ll]eft):)|(?<=\w)\?+(?=\s+(?!(?:No|Yes|Not|None|NO|YES|NOT|NONE)\b)[A-Z]|\s*$)"
+    r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•])))"
 )
 
-LETTER = re.compile(r"[A-Za-z]")
+LETTER = re.compile(r"[^\W\d_]")
 
 def split_sentences(
     text:str, # a report
@@ -124,8 +125,8 @@ DENIED_LIST = re.compile(rf"\b(?:no|without|negative|absence|none)\b[^\n.:;]{{0,
                          re.I)  # No evidence of:, and a bulleted list
 BULLETS = re.compile(rf"(?P<head>:)?[.,;]?[ \t\r]{{0,9}}{BULLET}")
 WORD = re.compile(
-    r"\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
-    r"|[A-Za-z]+(?:[0-9]\b)?\*?(?:'[A-Za-z]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
+    r"[a-z]{2,}(?![\w*'])|\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
+    r"|[^\W\d_]+(?:[0-9]\b)?\*?(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
 )
 BLANK = re.compile(r"x{3,}|_{2,}|\[\*\*.*\*\*\]|redacted|deidentified")
 ENDINGS = (("ies", "y"), ("ces", "x"), ("ses", "sis"), ("es", ""), ("s", ""), ("ae", "a"), ("omata", "oma"))
@@ -209,13 +210,14 @@ CUES = """
 @maybe before: (cannot|can't|can not|could not|couldn't|unable to|difficult to|hard to|impossible to|not|doesn't|don't) (exclude|excluded|rule out|ruled out) | cannot be certain | not exclude
 @maybe before: (suspicious|suspicion|concern|concerning|worrisome|worry|indeterminate|nonspecific|non specific) for | suspicion of | concern of | concern about | possibility of | suggestion of | consider | consideration
 @maybe before: (correlate|correlate clinically|correlation|clinical correlation|evaluate|assess|check|screen|search|look|evaluation|assessment) for | r/o | rule out | to exclude | if | whether | unlikely | less likely | with or without | either
-@maybe before: sensitive (in|for|to) | detecting | detection of | characterize
+@maybe before: simulate | simulating | mimic | mimicking | sensitive (in|for|to) | detecting | detection of | characterize
 @maybe list: differential | ddx | differential diagnosis include | differential include | diagnostic consideration include | consideration include | possibility include
 @maybe after: (is|are|was|were|remain) (possible|questioned|questionable|uncertain|equivocal|suspected|unlikely|doubtful|indeterminate|less likely|not likely|in differential|consideration) | questionmark | unlikely | in doubt | in (appropriate|right|proper) clinical (setting|context) | difficult to exclude | hard to exclude | not excluded | not ruled out | not well evaluated | not well assessed
 @maybe after: (cannot|can't|can not|could not|couldn't) (excluded|ruled out|evaluated|assessed) | (could|may|might|should) (considered|present|possible|entertained) | considered
 @maybe between: versus | vs
 
 @history: history of | hx of | h/o | known history | s/p | status post | episode of | in past | treated for
+@yes after: (again|still) (seen|visible|visualized|present|identified|noted|evident|demonstrated|observed) | persist
 @history near: previous | prior | former | formerly | previously treated
 @stop: but | however | although | though | except | except for | aside from | apart from | other than | with | yet | nevertheless | nonetheless | whereas | while | despite | secondary to | due to | because of | ticked | compared | comparison | likely | probably | probable | presumably | there | in setting of | in presence of | related to | superimposed on
 @skip: (compatible|consistent|keeping|accordance) with | associated with
@@ -247,13 +249,14 @@ edema: edema | edematous | (pulmonary|interstitial|alveolar|lung|vascular|airspa
 consolidation: consolidation | consolidative | consolidated
 pneumonia: pneumonia | bronchopneumonia | pneumonic | (pulmonary|lung|parenchymal) infection | infectious (infiltrate|consolidation)
 ?pneumonia: infectious (process|etiology) | infection
-atelectasis: atelectasis | atelectatic | collapsed (lung|lobe) | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
+atelectasis: atelectasis | atelectatic | collapsed (lung|lobe) | (lung|lobe) ~ collapsed | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
 pneumothorax: pneumothorax | hydropneumothorax | hemopneumothorax | pyopneumothorax | ptx | pleural air
 pleural_effusion: effusion | pleural fluid | (hydrothorax|hydropneumothorax|hemothorax|hemopneumothorax|pyopneumothorax|empyema|chylothorax) | fluid in (pleural space|fissure) | (fissural|interlobar) fluid | (subpulmonic|loculated|non loculated|layering|non layering) fluid
+-pleural_effusion: costophrenic ~ (clear|sharp)
 pleural_other: pleural (thickening|scarring|scar|plaque|calcification|calcified|nodule|nodularity|mass|disease|lesion|reaction|capping|cap) | pleural based (density|opacity|lesion|mass|nodule) | (apical|biapical) (thickening|cap|capping) | (thickened|calcified) pleura | thickening of (pleura|fissure) | fissural thickening | fibrothorax | pleural parenchymal scarring | costophrenic ~ (blunted|blunting|obscured|obliterated) | blunting of costophrenic
 fracture: fracture | fractured | fx | broken rib | nonunion
 ?fracture: (compression|wedge|vertebral|wedging) deformity
-support_devices: pacemaker | pacer | icd | aicd | defibrillator | catheter | picc | picc line | port | portacath | mediport | port a cath | infusaport | (endotracheal|nasogastric|enteric|feeding|tracheostomy|chest|pleural|orogastric|ng|et|drainage|dobbhoff|gastrostomy|thoracostomy) tube | ett | ngt | tracheostomy | (central|subclavian|jugular|venous|dialysis|arterial|swan ganz) line | swan ganz
+support_devices: pacemaker | pacer | icd | aicd | defibrillator | catheter | picc | picc line | port | portacath | mediport | port a cath | infusaport | (endotracheal|nasogastric|enteric|feeding|tracheostomy|chest|pleural|orogastric|ng|et|drainage|dobbhoff|gastrostomy|thoracostomy) tube | ett | ngt | tracheostomy | (central|subclavian|jugular|ij|venous|dialysis|arterial|swan ganz) line | swan ganz
 support_devices: (pacing|pacemaker|pacer|icd|defibrillator|electronic) (lead|wire|device) | prosthetic | prosthesis | (aortic|mitral|pulmonic|tricuspid)? valve replacement | generator | stimulator | intra aortic balloon pump | monitor lead | cardiac monitor | monitoring lead | (implanted|closure|cardiac) device | loop recorder | dual lead | vad | lvad | vp shunt
 
 @skip: (pericardial|joint|knee) effusion | effusion of joint | (laryngeal|soft tissue|peripheral|leg|subcutaneous|body wall|bone marrow|cerebral|airway|mucosal) edema
@@ -300,16 +303,25 @@ class Vocabulary:
 def spell_out(
     phrase:str, # with (a|b) and optional?
 ) -> list[tuple[str, ...]]: # the phrases it stands for, as words
-    "All plain phrases that a phrase of the vocabulary stands for."
+    "All plain phrases that a phrase of the vocabulary stands for, in words as a report's are read. Raises `CohortError`."
+    if set("()") & set(re.sub(r"\([^()]*\)", "", phrase)):
+        raise CohortError("the brackets don't match")
     choices = []
     for group, word, optional in re.findall(r"(?:\(([^)]*)\)|([^\s()?]+))(\??)", phrase):
-        ways = [tuple(way.split()) for way in (group.split("|") if group else [word])]
+        ways = [_phrase_words(way) for way in (group.split("|") if group else [word])]
         choices.append(ways + [()] if optional else ways)
     return [words for words in (sum(pick, ()) for pick in itertools.product(*choices)) if words]
 
+def _phrase_words(text:str) -> tuple[str, ...]:
+    "The words of a plain phrase, cut and spelled as in a report: small letters, plain signs, no hyphens inside."
+    return tuple(SHORT.get(word, word) for word in WORD.findall(_plain(text.lower())))
+
 def _add_phrase(vocabulary:Vocabulary, phrase:str, kind:str, value:Any) -> None:
     "Hang a phrase into the tree, with what it means at its end."
-    for words in spell_out(phrase):
+    phrases = spell_out(phrase)
+    if not phrases:
+        raise CohortError("a phrase is empty")
+    for words in phrases:
         node = vocabulary.tree
         for word in words:
             node = node.setdefault(word, {})
@@ -321,27 +333,34 @@ def _add_phrase(vocabulary:Vocabulary, phrase:str, kind:str, value:Any) -> None:
                 vocabulary.slips.setdefault(slip, set()).add(word)
 
 # %% ../nbs/10_reports.ipynb #f6292a98
+CUE_NAMES = frozenset(line[1:].split(":")[0] for line in CUES.splitlines() if line.startswith("@"))
 KINDS = {"@": "cue", "-": "absent", "?": "uncertain"}
 NUMBER = re.compile(r"(.*?)([<>])\s*([\d.]+)\s*(\S*)$")
 
 def _read_phrases(vocabulary:Vocabulary, head:str, phrases:str) -> None:
     "One line 'head: phrase | phrase' of a vocabulary."
     kind, name = (KINDS[head[0]], head[1:]) if head[0] in KINDS else ("present", head)
+    name = " ".join(name.split())
+    if kind == "cue" and name not in CUE_NAMES:
+        raise CohortError(f"no cue is called {name!r}, only {', '.join(sorted(CUE_NAMES))}")
     if kind != "cue" and name not in vocabulary.findings:
         vocabulary.findings.append(name)
     for phrase in (part.strip() for part in re.split(r"\|(?![^(]*\))", phrases)):
         if name == "filler" and kind == "cue":
-            vocabulary.filler.add(phrase)
-            vocabulary.words.add(phrase)
+            words = set(_phrase_words(phrase))
+            vocabulary.filler |= words
+            vocabulary.words |= words
         elif number := NUMBER.match(phrase):
-            context, words = (["", *number[1].split("~")])[-2:]
-            _add_phrase(vocabulary, words, "number", (name, number[2], float(number[3]), number[4], frozenset(sum(spell_out(context), ()))))
+            context, words = number[1].split("~") if "~" in number[1] else ("", number[1])
+            limit = name, number[2], float(number[3]), number[4].lower(), frozenset(sum(spell_out(context), ()))
+            _add_phrase(vocabulary, words, "number", limit)
         elif ".." in phrase:
             context, words = phrase.split("..")
             _add_phrase(vocabulary, words, "near", (name, kind, frozenset(sum(spell_out(context), ()))))
         elif "~" in phrase:
             vocabulary.pairs += 1
-            for half, part in enumerate(phrase.split("~")):
+            first, second = phrase.split("~")
+            for half, part in enumerate((first, second)):
                 _add_phrase(vocabulary, part, "half", (vocabulary.pairs, half, kind, name))
         else:
             _add_phrase(vocabulary, phrase, kind, name)
@@ -386,9 +405,10 @@ def read_vocabulary(
         try:
             if line:
                 _read_line(vocabulary, line)
-        except (AttributeError, IndexError) as error:
+        except (AttributeError, IndexError, ValueError) as error:
+            why = f" ({error})" if isinstance(error, CohortError) else ""
             raise CohortError(
-                f"vocabulary {name!r}, line {number}: {line[:60]!r} is not understood; write 'finding: phrase | phrase'"
+                f"vocabulary {name!r}, line {number}: {line[:60]!r} is not understood{why}; write 'finding: phrase | phrase'"
             ) from error
     for line in NORMAL.split("\n") if vocabulary.nothing else ():
         _read_line(vocabulary, line) if line else None
@@ -409,7 +429,7 @@ class _Mark(NamedTuple):
 def _words(sentence:str, vocabulary:Vocabulary) -> list[_Word]:
     "The words of a sentence, in the forms the vocabulary knows."
     forms, form = vocabulary.forms, vocabulary.form
-    return [_Word(forms.get(found[0]) or form(found[0]), found.start(), found.end()) for found in WORD.finditer(sentence)]
+    return [_Word(forms.get(text := found[0]) or form(text), *found.span()) for found in WORD.finditer(sentence)]
 
 def _longest(words:list[_Word], first:int, vocabulary:Vocabulary) -> tuple[int, list]:
     "The longest phrase that begins at word `first`: its last word and its marks."
@@ -702,12 +722,14 @@ def _read_form(form:_Form) -> tuple[dict[_Mark, Answer], list[_Mark]]:
     starts = [mention.first for mention, strength, _ in lines if strength == "strong"] # of further lines
     answers, used = {}, []
     for mention, strength, first in lines:
+        if not strength:
+            continue
         breaks = [mark.last for mark in form.breaks + used if mark.last < mention.first]
         start = max(breaks, default=-1) + 1
         governed = any(
             cue not in used and (cue.value == "no before" or cue.value == "maybe before" and strength != "strong")
             for at in range(start, mention.first) for cue in form.cues.get(at, ()))
-        if strength and not governed:
+        if not governed:
             end = min([at for at in starts if at >= first] +
                       [at for at in range(first, len(form.words)) if form.words[at].form == ";"],
                       default=len(form.words))
@@ -745,6 +767,8 @@ CHANGES = _table(new="new newly developing", stable="stable unchanged persistent
 
 def _nearest(words:list[_Word], mention:_Mark, values:Mapping[str, str], stops:list[_Mark]) -> str:
     "The value of the nearest word of `values` within four words and the same clause."
+    if not any(word.form in values for word in words[max(0, mention.first - 4):mention.last + 5]):
+        return ""
     left = max((stop.last + 1 for stop in stops if stop.last < mention.first), default=0)
     right = min((stop.first for stop in stops if stop.first > mention.last), default=len(words))
     for distance in range(5):
@@ -778,7 +802,7 @@ def _scopes(words:list[_Word], marks:list[_Mark]) -> tuple[dict, dict]:
         "no before": always, "no next": never, "maybe list": always, "maybe before": or_follows, "maybe between": never,
         "history": never, "history near": never
     }
-    behind = {"no after": always, "open after": never, "maybe after": never, "maybe between": never}
+    behind = {"yes after": always, "no after": always, "open after": never, "maybe after": never, "maybe between": never}
     return _open_cues(marks, ahead), _open_cues(marks[::-1], behind)
 
 # %% ../nbs/10_reports.ipynb #fce1c227
@@ -805,11 +829,13 @@ def _elsewhere(words:list[_Word], mention:_Mark, filler:set[str]) -> _Mark|None:
 
 def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[float|None, _Mark|None]:
     "Status of a mention (NaN: history; None: says nothing) and the cue that decided."
+    again = any(cue.value == "yes after" for cue, _ in behind) # what was there before is still there
     before = [(cue, comma) for cue, comma in before if cue.last < mention.last
               and not (cue.value == "no next" and mention.first > cue.last + 1)
-              and not (cue.value == "history near" and mention.first - cue.last > 3)
+              and not (cue.value == "history near" and (again or mention.first - cue.last > 3))
               and not (cue.value.startswith("history") and mention.value in lasting)]
-    behind = [cue for cue, _ in behind if cue.first > mention.last and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
+    behind = [cue for cue, _ in behind if cue.first > mention.last and cue.value != "yes after"
+              and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
     no = [cue for cue, comma in before if cue.value in DENIES and not comma]
     if mention.kind == "absent":
         past = [cue for cue, _ in before if cue.value == "history near"]
@@ -1190,12 +1216,20 @@ def _open_text(path:Path) -> Any:
     opener = gzip.open if path.suffix == ".gz" else open
     return opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
 
-def _read_csv_rows(file:Any, separator:str) -> Iterator[tuple[dict, str]]:
-    "Rows of a CSV file with a reason why a row can't be used, or ''."
-    reader = csv.DictReader(file, delimiter=separator)
-    for row in reader:
-        broken = None in row or None in row.values()
-        yield row, "wrong number of fields" if broken else ""
+LONGEST = 10_000_000 # characters of a report; a quote that is never closed must not read a whole file into memory
+
+def _read_csv_rows(file:Any, separator:str, name:str) -> Iterator[tuple[dict, str]]:
+    "Rows of a CSV file with a reason why a row can't be used, or ''; raises `CohortError` where a row's end can't be known."
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
+    reader, line = csv.DictReader(file, delimiter=separator, strict=True), 1
+    try:
+        for row in reader:
+            line = reader.line_num + 1 # where the next row begins
+            broken = None in row or None in row.values()
+            yield row, "wrong number of fields" if broken else ""
+    except csv.Error as error:
+        raise CohortError(f"{name}: in the row that begins in line {line} the quotes don't match, so it can't be known where it ends ({error});"
+                          " put quotes around the whole text, double those inside it, or write JSON lines") from error
 
 def _read_json_rows(file:Any) -> Iterator[tuple[dict, str]]:
     "Objects of a JSON-lines file with a reason why a line can't be used, or ''."
@@ -1216,7 +1250,7 @@ def read_rows(
     if kind not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         raise CohortError(f"{path.name}: reports are read from .csv, .tsv or .jsonl (also .gz)")
     with _open_text(path) as file:
-        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else ",") if kind in (".csv", ".tsv") else _read_json_rows(file)
+        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else ",", path.name) if kind in (".csv", ".tsv") else _read_json_rows(file)
 
 # %% ../nbs/10_reports.ipynb #b2920682
 @dataclass(frozen=True)
