@@ -94,9 +94,13 @@ def _as_embedding(y:Any, n:int) -> np.ndarray:
     y = np.asarray(y)
     if len(y) != n:
         raise CohortError(f"y has {len(y)} rows, but the table {n}")
+    if y.ndim > 2:
+        raise CohortError(f"y has shape {y.shape}; give an embedding (rows, dimensions), or a target (rows,)")
     if y.ndim == 2 and y.shape[1] > 1:
         return y
     codes, levels = pd.factorize(y.ravel())
+    if (unknown := codes < 0).any():  # as a code, −1 would stand for the last class
+        raise CohortError(f"the target y is missing in {row_list(unknown)}; leave these rows out of table and target")
     if y.dtype.kind in "OUSb" or len(levels) <= min(10, n // 5):
         return np.eye(len(levels))[codes][:, int(len(levels) > 1):]
     return y.astype(float).reshape(-1, 1)
