@@ -893,26 +893,28 @@ def _order(kind:str, family:np.ndarray, rng:np.random.Generator) -> np.ndarray:
 def fidelity_study(
     cohorts:Mapping[Any, Callable], # world -> function that makes (train, test)
     *,
-    out:str|Path, # CSV of finished runs; what is in it is not done again
+    out:str|Path, # CSV of finished runs; what is in it is not done again, and runs of other people or options are refused
     seeds:Sequence[int]=(0, 1), # of real pretraining: two give the ceiling
     minutes:float=60.0, # no run begins after that
     recipe:Mapping|None=None, # of `draw_subsets`: sizes, repeats, seed
     embeddings:Mapping|None=None, # world -> function that gives the frozen embedding; None: of all columns
     keep:str|Path|None=None, # folder for the trained models, "world-subset-seed"; None: they are not kept
     **options:Any, # of `pretrain`
-) -> pd.DataFrame: # world, subset, kind, size, seed, columns, criteria, real scores, seconds
+) -> pd.DataFrame: # world, subset, kind, size, seed, columns, criteria, real scores, seconds, study (its fingerprint)
     "Pretrain subsets drawn by the recipe, and note beside the truth what every cheap criterion had said."
-    end, out = time.monotonic() + 60 * minutes, Path(out)
-    rows = pd.read_csv(out).to_dict("records") if out.exists() else []
+    end, out, recipe = time.monotonic() + 60 * minutes, Path(out), {"sizes": (6, 12, 24, 48), "repeats": 3, "seed": 0, **(recipe or {})}
+    rows = pd.read_csv(out, dtype={"study": str}).to_dict("records") if out.exists() else []
     done = {(str(r["world"]), r["subset"], r["seed"]) for r in rows}
-    count = len(KINDS) * len((recipe or {}).get("sizes", (6, 12, 24, 48))) * (recipe or {}).get("repeats", 3)
-    order = generator(0, "order of subsets").permutation(count)
+    order = generator(0, "order of subsets").permutation(len(KINDS) * len(recipe["sizes"]) * recipe["repeats"])
     for world, make in cohorts.items():
         todo = [(i, seed) for i in order for seed in seeds if (str(world), i, seed) not in done]
-        if todo and time.monotonic() < end:
+        begins = bool(todo) and time.monotonic() < end
+        if begins or any(str(r["world"]) == str(world) and isinstance(r.get("study"), str) for r in rows):
             train, test = make()
-            kept = _kept_subsets(out, rows, world, train.columns)
-            drawn, cheap = _prepare(train, recipe or {}, (embeddings or {}).get(world), options)
+            study = _study_key(train, test, recipe, options)
+            kept = _kept_subsets(out, rows, world, train.columns, study)
+        if begins:
+            drawn, cheap = _prepare(train, recipe, (embeddings or {}).get(world), options)
         for i, seed in progress(todo, f"world {world}", show=options.get("progress", True)):
             if time.monotonic() > end:
                 break
@@ -921,16 +923,29 @@ def fidelity_study(
                    "columns": json.dumps(list(drawn["columns"][i])), **cheap.iloc[i].drop("size")}
             row |= {name: value for name, value in kept.get(i, {}).items() if name in row and name != "seed"}
             real = train_subset(train, test, json.loads(row["columns"]), seed=seed, **place, **{**options, "progress": False})
-            rows.append({**row, **real})
+            rows.append({**row, **real, "study": study})
             with write_atomic(out) as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.5g")
     return pd.DataFrame(rows)
 
-def _kept_subsets(out:Path, rows:list[dict], world:Any, columns:Sequence[str]) -> dict[int, dict]:
+def _study_key(train:Cohort, test:Cohort, recipe:Mapping, options:Mapping) -> str:
+    "Whose runs, of what: all that decides their numbers. Where they are computed does not."
+    plain = sorted(f"{k}={v}" for k, v in options.items() if k not in ("progress", "device"))
+    return _subset_key([], fingerprint(train), fingerprint(test), json.dumps(recipe, sort_keys=True, default=str), *plain)
+
+def _kept_subsets(out:Path, rows:list[dict], world:Any, columns:Sequence[str], study:str) -> dict[int, dict]:
     "A row of each subset that the file holds. Which columns are visible hangs on rounding: another machine would draw others."
-    kept = {r["subset"]: r for r in rows if str(r["world"]) == str(world)}
+    mine = [r for r in rows if str(r["world"]) == str(world)]
+    kept = {r["subset"]: r for r in mine}
     if lacking := sorted({c for r in kept.values() for c in json.loads(r["columns"])}.difference(columns)):
         raise CohortError(f"{out.name} holds subsets of other columns, such as {lacking[0]!r}: give another file for another cohort")
+    told = [r["study"] for r in mine if isinstance(r.get("study"), str)]
+    if others := sum(other != study for other in told):
+        raise CohortError(f"{out.name} holds {others} runs of world {world!r} with other people, another recipe or other options of"
+                          " pretraining; give this study a file of its own")
+    if len(told) < len(mine):
+        warnings.warn(f"{len(mine) - len(told)} runs of world {world!r} in {out.name} do not say of which people and options they are;"
+                      " they are taken for runs of this study", CohortWarning, stacklevel=3)
     return kept
 
 # %% ../nbs/16_selection.ipynb #21cbe5b1
