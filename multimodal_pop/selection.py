@@ -539,7 +539,9 @@ class _Log:
                 for row in todo if self._time(row))
         for done in progress(self._parallel(jobs), f"{epochs} epochs", total=len(todo), show=self.options.get("progress", True)):
             self._keep({**done, "data": self.data, "cohorts": self.cohorts}, todo)
-        found = [self._judged({**row, **self.known[self.key(row, epochs)]}) for row in rows if self.key(row, epochs) in self.known]
+        # a folder may know the subset as another strategy's: the name is that of this search
+        found = [self._judged({**row, **self.known[self.key(row, epochs)], "strategy": row["strategy"]})
+                 for row in rows if self.key(row, epochs) in self.known]
         self.rows += [row for row in found if row["key"] not in {r["key"] for r in self.rows}]
         return found
 
