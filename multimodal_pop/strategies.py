@@ -315,12 +315,12 @@ def greedy(
     rule:Callable, # chosen columns -> (p,) what each column is worth now
     *,
     stop:float=0.0, # a worth that ends the choice
-    most:int=100, # columns at most
+    most:int|None=None, # columns at most; None: all
 ) -> tuple[np.ndarray, np.ndarray]: # score (p,), keep (p,)
     "Take the best column, ask again what the others are worth, take the best."
     p, chosen, worth = len(relevance), [], relevance.copy()
     score, keep, serves = relevance - relevance.max() - 1, np.zeros(p, bool), True
-    for step in range(min(p, most)):
+    for step in range(p if most is None else min(p, most)):
         free = np.where(np.isin(np.arange(p), chosen), -np.inf, worth)
         best = int(free.argmax())
         serves = serves and free[best] > stop  # from the first that doesn't, columns are ranked and no longer kept
