@@ -173,7 +173,9 @@ def align(
     schema:Schema|None=None, # what the columns hold; None: inferred
 ) -> Aligned: # matrices over the same rows
     "Bring everything to standard form. A category becomes the score of its levels that the embedding tells best."
-    z = check_embedding(embedding, "embedding", like=len(table))
+    z = check_embedding(embedding, "embedding")
+    if len(z) != len(table):
+        raise CohortError(f"embedding has {len(z)} rows, but the table {len(table)}; they must match row by row")
     calm, z = whiten(np.column_stack([normal_scores(axis) for axis in z.T])), whiten(z)
     labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
