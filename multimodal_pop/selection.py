@@ -94,9 +94,13 @@ def _as_embedding(y:Any, n:int) -> np.ndarray:
     y = np.asarray(y)
     if len(y) != n:
         raise CohortError(f"y has {len(y)} rows, but the table {n}")
+    if y.ndim > 2:
+        raise CohortError(f"y has shape {y.shape}; give an embedding (rows, dimensions), or a target (rows,)")
     if y.ndim == 2 and y.shape[1] > 1:
         return y
     codes, levels = pd.factorize(y.ravel())
+    if (unknown := codes < 0).any():  # as a code, −1 would stand for the last class
+        raise CohortError(f"the target y is missing in {row_list(unknown)}; leave these rows out of table and target")
     if y.dtype.kind in "OUSb" or len(levels) <= min(10, n // 5):
         return np.eye(len(levels))[codes][:, int(len(levels) > 1):]
     return y.astype(float).reshape(-1, 1)
@@ -433,7 +437,7 @@ def search_subsets(
     strategies:Sequence[str]=DEFAULTS, # that propose subsets
     budget_minutes:float=60.0, # of training; the pretraining with all columns comes first in any case
     out:str|Path|None=None, # folder; finished trials are kept there, and a killed search continues
-    tasks:Sequence[str]|None=None, # that selection may look at; None: all, []: label-free
+    tasks:Sequence[str]|None=None, # that may propose and judge subsets; None: all; []: none proposes (label-free), all judge
     epochs:int=30, # of a full pretraining
     n_jobs:int|None=None, # trials at a time; None: as joblib's parallel_config says
     seed:int=0, # of pretraining and of what is random
@@ -443,7 +447,7 @@ def search_subsets(
     _check_search(train, val, strategies, tasks, budget_minutes, epochs, n_jobs, out)
     asked = {name: options.pop(name) for name in ("groups", "sizes") if name in options}
     embedding, log = options.pop("embedding", None), _Log(out, train, val, seed, options, n_jobs, budget_minutes)
-    log.score = "auc 0.1" if any(kind == "binary" for kind in val.tasks.values()) else "r2 0.1"
+    log.score, log.judges = _judges(val, tasks)
     everything = {"strategy": "all", "size": len(train.columns), "columns": list(train.columns)}
     log.run([everything], epochs, keep_embedding=embedding is None)
     embedding = log.embedding() if embedding is None else embedding
@@ -458,6 +462,15 @@ def search_subsets(
     settings = {"tasks": tasks, "epochs": epochs, "seed": seed, "options": options, "n_jobs": n_jobs, **asked}
     return SubsetSearch(train, val, pd.DataFrame(log.rows), proposals, log.score, settings, not log.stopped)
 
+def _judges(val:Cohort, tasks:Sequence[str]|None) -> tuple[str, list[str]]:
+    "The column of `trials` that decides, and the columns it is the mean of: allowed tasks judged by AUC, or all allowed if none is."
+    allowed = list(dict.fromkeys(tasks or val.tasks))
+    by_auc = [task for task in allowed if val.tasks[task] != "continuous"]
+    score = f"{'auc' if by_auc else 'r2'} 0.1"
+    if set(allowed) == set(val.tasks):
+        return score, []  # `train_subset` has taken the mean
+    return f"{score} of allowed tasks", [f"0.1 {task}" for task in by_auc or allowed]
+
 def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None,
                   minutes:float, epochs:int, n_jobs:int|None, out:Any) -> None:
     "Refuse before anything is trained."
@@ -470,7 +483,8 @@ def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequ
     for name, cohort in (("train", train), ("val", val)):
         if not cohort.tasks:
             raise CohortError(f"{name} has no labels; subsets are judged by them")
-    for what, asked, known in (("strategy", strategies, STRATEGIES), ("task", tasks or (), train.tasks)):
+    both = [task for task in train.tasks if task in val.tasks]
+    for what, asked, known in (("strategy", strategies, STRATEGIES), ("task", tasks or (), both)):
         if unknown := [a for a in asked if a not in known]:
             raise CohortError(f"{what} {unknown[0]!r} is not known; choose from {', '.join(known)}")
     if not minutes > 0:
@@ -525,7 +539,9 @@ class _Log:
                 for row in todo if self._time(row))
         for done in progress(self._parallel(jobs), f"{epochs} epochs", total=len(todo), show=self.options.get("progress", True)):
             self._keep({**done, "data": self.data, "cohorts": self.cohorts}, todo)
-        found = [{**row, **self.known[self.key(row, epochs)]} for row in rows if self.key(row, epochs) in self.known]
+        # a folder may know the subset as another strategy's: the name is that of this search
+        found = [self._judged({**row, **self.known[self.key(row, epochs)], "strategy": row["strategy"]})
+                 for row in rows if self.key(row, epochs) in self.known]
         self.rows += [row for row in found if row["key"] not in {r["key"] for r in self.rows}]
         return found
 
@@ -535,6 +551,10 @@ def _time(self:_Log, row:Mapping) -> bool:
     over = row["strategy"] != "all" and time.monotonic() > self.end
     self.stopped = self.stopped or over
     return not over
+
+def _judged(self:_Log, row:dict) -> dict:
+    "A trial with its score. The mean over all tasks is told, too, but held-out tasks have no say."
+    return {**row, self.score: float(pd.Series([row[name] for name in self.judges]).mean())} if self.judges else row
 
 def _parallel(self:_Log, jobs:Iterable) -> Iterable[dict]:
     "Through joblib, so that `joblib.parallel_config(backend='dask')` sends trials to a cluster."
@@ -564,7 +584,8 @@ def _trial(train, val, row, key, epochs, seed, embed, options) -> dict:
     return {"key": key, "strategy": row["strategy"], "size": row["size"], "columns": list(row["columns"]),
             "epochs": epochs, "seed": seed, **found}
 
-_Log._time, _Log._parallel, _Log._embedding_file, _Log._keep, _Log.embedding = _time, _parallel, _embedding_file, _keep_trial, _embedding
+_Log._time, _Log._judged, _Log._parallel, _Log._embedding_file = _time, _judged, _parallel, _embedding_file
+_Log._keep, _Log.embedding = _keep_trial, _embedding
 
 # %% ../nbs/16_selection.ipynb #de38f197
 def plot_search(
@@ -583,8 +604,8 @@ def plot_search(
     whole = trials[(trials.strategy == "all") & (trials.epochs == rungs[-1])]
     if len(whole):
         ax.axhline(whole[search.score].iloc[0], color=COLORS["truth"], lw=1, ls="--", label="all columns")
-    metric, share = search.score.split()
-    ax.set(xlabel="minutes of training", ylabel=f"validation {metric.upper()}, {float(share):.0%} of labels",
+    metric, share, *which = search.score.split()
+    ax.set(xlabel="minutes of training", ylabel=f"validation {' '.join([metric.upper(), *which])}, {float(share):.0%} of labels",
            title=f"The best subset has {len(search.best)} columns ({search.best_trial.strategy})")
     ax.legend(fontsize=8)
     return ax
@@ -701,7 +722,7 @@ def confirm(self:SubsetSearch,
     again:bool=False, # choose again in each world by the winning strategy; False: the same columns
     out:str|Path|None=None, # JSON lines; continues if killed
 ) -> Proof: # .runs, .differences
-    "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none. Raises `CohortError`."
+    "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none, over all tasks. Raises `CohortError`."
     _check_fresh(self, cohorts)
     size, groups, tasks = len(self.best), self.settings.get("groups"), self.settings["tasks"]
 
@@ -719,7 +740,8 @@ def confirm(self:SubsetSearch,
         arms["expert"] = [c for part in (groups.values() if isinstance(groups, Mapping) else [groups]) for c in part]
     options = {**self.settings["options"], "epochs": self.settings["epochs"]}
     runs = prove(arms, cohorts, seeds=seeds, out=out, tasks=tasks, **options)
-    return Proof(runs, compare_arms(runs, score=self.score), compare_arms(runs, score=self.score.replace("0.1", "1")))
+    kind = "auc" if "auc 0.1" in runs else "r2"  # over all tasks: whether a choice serves the held-out ones is what a proof is for
+    return Proof(runs, compare_arms(runs, score=f"{kind} 0.1"), compare_arms(runs, score=f"{kind} 1"))
 
 def _best_filter(search:SubsetSearch) -> pd.Series|None:
     "The filter that the search found best: its trial, or, if none was trained, the one proposed first."
@@ -873,26 +895,28 @@ def _order(kind:str, family:np.ndarray, rng:np.random.Generator) -> np.ndarray:
 def fidelity_study(
     cohorts:Mapping[Any, Callable], # world -> function that makes (train, test)
     *,
-    out:str|Path, # CSV of finished runs; what is in it is not done again
+    out:str|Path, # CSV of finished runs; what is in it is not done again, and runs of other people or options are refused
     seeds:Sequence[int]=(0, 1), # of real pretraining: two give the ceiling
     minutes:float=60.0, # no run begins after that
     recipe:Mapping|None=None, # of `draw_subsets`: sizes, repeats, seed
     embeddings:Mapping|None=None, # world -> function that gives the frozen embedding; None: of all columns
     keep:str|Path|None=None, # folder for the trained models, "world-subset-seed"; None: they are not kept
     **options:Any, # of `pretrain`
-) -> pd.DataFrame: # world, subset, kind, size, seed, columns, criteria, real scores, seconds
+) -> pd.DataFrame: # world, subset, kind, size, seed, columns, criteria, real scores, seconds, study (its fingerprint)
     "Pretrain subsets drawn by the recipe, and note beside the truth what every cheap criterion had said."
-    end, out = time.monotonic() + 60 * minutes, Path(out)
-    rows = pd.read_csv(out).to_dict("records") if out.exists() else []
+    end, out, recipe = time.monotonic() + 60 * minutes, Path(out), {"sizes": (6, 12, 24, 48), "repeats": 3, "seed": 0, **(recipe or {})}
+    rows = pd.read_csv(out, dtype={"study": str}).to_dict("records") if out.exists() else []
     done = {(str(r["world"]), r["subset"], r["seed"]) for r in rows}
-    count = len(KINDS) * len((recipe or {}).get("sizes", (6, 12, 24, 48))) * (recipe or {}).get("repeats", 3)
-    order = generator(0, "order of subsets").permutation(count)
+    order = generator(0, "order of subsets").permutation(len(KINDS) * len(recipe["sizes"]) * recipe["repeats"])
     for world, make in cohorts.items():
         todo = [(i, seed) for i in order for seed in seeds if (str(world), i, seed) not in done]
-        if todo and time.monotonic() < end:
+        begins = bool(todo) and time.monotonic() < end
+        if begins or any(str(r["world"]) == str(world) and isinstance(r.get("study"), str) for r in rows):
             train, test = make()
-            kept = _kept_subsets(out, rows, world, train.columns)
-            drawn, cheap = _prepare(train, recipe or {}, (embeddings or {}).get(world), options)
+            study = _study_key(train, test, recipe, options)
+            kept = _kept_subsets(out, rows, world, train.columns, study)
+        if begins:
+            drawn, cheap = _prepare(train, recipe, (embeddings or {}).get(world), options)
         for i, seed in progress(todo, f"world {world}", show=options.get("progress", True)):
             if time.monotonic() > end:
                 break
@@ -901,16 +925,29 @@ def fidelity_study(
                    "columns": json.dumps(list(drawn["columns"][i])), **cheap.iloc[i].drop("size")}
             row |= {name: value for name, value in kept.get(i, {}).items() if name in row and name != "seed"}
             real = train_subset(train, test, json.loads(row["columns"]), seed=seed, **place, **{**options, "progress": False})
-            rows.append({**row, **real})
+            rows.append({**row, **real, "study": study})
             with write_atomic(out) as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.5g")
     return pd.DataFrame(rows)
 
-def _kept_subsets(out:Path, rows:list[dict], world:Any, columns:Sequence[str]) -> dict[int, dict]:
+def _study_key(train:Cohort, test:Cohort, recipe:Mapping, options:Mapping) -> str:
+    "Whose runs, of what: all that decides their numbers. Where they are computed does not."
+    plain = sorted(f"{k}={v}" for k, v in options.items() if k not in ("progress", "device"))
+    return _subset_key([], fingerprint(train), fingerprint(test), json.dumps(recipe, sort_keys=True, default=str), *plain)
+
+def _kept_subsets(out:Path, rows:list[dict], world:Any, columns:Sequence[str], study:str) -> dict[int, dict]:
     "A row of each subset that the file holds. Which columns are visible hangs on rounding: another machine would draw others."
-    kept = {r["subset"]: r for r in rows if str(r["world"]) == str(world)}
+    mine = [r for r in rows if str(r["world"]) == str(world)]
+    kept = {r["subset"]: r for r in mine}
     if lacking := sorted({c for r in kept.values() for c in json.loads(r["columns"])}.difference(columns)):
         raise CohortError(f"{out.name} holds subsets of other columns, such as {lacking[0]!r}: give another file for another cohort")
+    told = [r["study"] for r in mine if isinstance(r.get("study"), str)]
+    if others := sum(other != study for other in told):
+        raise CohortError(f"{out.name} holds {others} runs of world {world!r} with other people, another recipe or other options of"
+                          " pretraining; give this study a file of its own")
+    if len(told) < len(mine):
+        warnings.warn(f"{len(mine) - len(told)} runs of world {world!r} in {out.name} do not say of which people and options they are;"
+                      " they are taken for runs of this study", CohortWarning, stacklevel=3)
     return kept
 
 # %% ../nbs/16_selection.ipynb #21cbe5b1

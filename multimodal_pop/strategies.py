@@ -173,7 +173,9 @@ def align(
     schema:Schema|None=None, # what the columns hold; None: inferred
 ) -> Aligned: # matrices over the same rows
     "Bring everything to standard form. A category becomes the score of its levels that the embedding tells best."
-    z = check_embedding(embedding, "embedding", like=len(table))
+    z = check_embedding(embedding, "embedding")
+    if len(z) != len(table):
+        raise CohortError(f"embedding has {len(z)} rows, but the table {len(table)}; they must match row by row")
     calm, z = whiten(np.column_stack([normal_scores(axis) for axis in z.T])), whiten(z)
     labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
@@ -315,12 +317,12 @@ def greedy(
     rule:Callable, # chosen columns -> (p,) what each column is worth now
     *,
     stop:float=0.0, # a worth that ends the choice
-    most:int=100, # columns at most
+    most:int|None=None, # columns at most; None: all
 ) -> tuple[np.ndarray, np.ndarray]: # score (p,), keep (p,)
     "Take the best column, ask again what the others are worth, take the best."
     p, chosen, worth = len(relevance), [], relevance.copy()
     score, keep, serves = relevance - relevance.max() - 1, np.zeros(p, bool), True
-    for step in range(min(p, most)):
+    for step in range(p if most is None else min(p, most)):
         free = np.where(np.isin(np.arange(p), chosen), -np.inf, worth)
         best = int(free.argmax())
         serves = serves and free[best] > stop  # from the first that doesn't, columns are ranked and no longer kept
@@ -397,9 +399,10 @@ def lasso_entry(
     gram:np.ndarray, # (p, p)
     cross:np.ndarray, # (p, r)
     steps:int=40, # penalties on the path
-) -> np.ndarray: # (p,) largest penalty at which a column is in, in units of a correlation; 0 = never
+) -> np.ndarray: # (p,) largest penalty at which a column is in, in units of a correlation, and a billionth for its weight there; 0 = never
     "The path needs only moments: p rows that have the same moments stand in for all n."
-    p = len(gram)
+    p, order = len(gram), np.argsort(-np.linalg.norm(cross, axis=1), kind="stable")
+    gram, cross = gram[np.ix_(order, order)], cross[order]  # descent goes column by column; the table's order must have no say
     values, axes = np.linalg.eigh(gram)
     values = np.maximum(values, 1e-3)
     left, size, _ = np.linalg.svd(cross, full_matrices=False)
@@ -411,9 +414,10 @@ def lasso_entry(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for penalty in top * np.geomspace(0.98, 0.05, steps):
-            inside = (model.set_params(alpha=penalty / p).fit(x, y).coef_ != 0).any(0)
-            entry[inside & (entry == 0)] = penalty
-    return entry
+            size = np.linalg.norm(model.set_params(alpha=penalty / p).fit(x, y).coef_, axis=0)
+            new = (size > 0) & (entry == 0)  # of those that come in at one step, the largest was first
+            entry[new] = penalty * (1 + 1e-9 * size[new] / size.max())
+    return entry[np.argsort(order)]
 
 # %% ../nbs/16_strategies.ipynb #0afe2875
 @strategy("stability")
@@ -424,7 +428,7 @@ def stability_selection(m:Moments, *, k:int|None=None, seed:int=0, halves:int=20
     times = np.zeros(len(m.columns))
     for _ in range(halves):
         part = m.source.moments(np.sort(rng.permutation(n)[:n // 2]))
-        entry = lasso_entry(part.gram, part.cross, steps=12)
+        entry = lasso_entry(part.gram, part.cross, steps=12).round(6)  # who comes in at one step comes in together
         times += (rankdata(-entry, method="min") <= early) & (entry > 0) & part.visible()
     return Choice(times / halves + m.visibility / 100, times / halves >= share)
 
