@@ -26,7 +26,7 @@ from .criteria import task_numbers
 from .dependence import design
 from .evaluate import check_embedding
 from .information import read_out, visibility
-from .metrics import Metric, holm, intervals
+from .metrics import holm
 from .space import (Pairwise, RECALLS, _check_rows, concept_angles, concept_directions, describe_space,
                                   latent_view, mean_metric, modality_gap, pairwise, plot_latent_map, rank_bias,
                                   rank_metric, read_pair, unit_rows)
@@ -504,24 +504,64 @@ def mediate(
     effect:pd.Series, # downstream gain
     *,
     group:pd.Series|None=None, # world of each subset: subsets are compared within it
-    draws:int=2000, # bootstrap resamples of subsets
-    seed:int=0, # of the bootstrap
-) -> pd.DataFrame: # index: total, first (cause → through), second (through → effect, cause held), indirect, direct; value, low, high in SD per SD
-    "How much of an effect passes through a property: the product of two regressions (Baron & Kenny 1986; Preacher & Hayes 2008)."
-    parts = pd.concat([cause, through, effect], axis=1).dropna()
+    draws:int=20_000, # of both steps, for the interval of their product
+    seed:int=0, # of the draws
+) -> pd.DataFrame: # index: total, first (cause → through), second (through → effect, cause held), indirect, direct; value, low, high in SD per SD of these subsets, NaN: nothing tells it; n
+    "How much of an effect passes through a property: the product of two regressions (Baron & Kenny 1986; MacKinnon et al. 2004). Raises `CohortError`."
+    parts = _complete({"cause": cause, "through": through, "effect": effect} | ({} if group is None else {"group": group}))
+    worlds = 1 if group is None else parts.pop("group")
+    free = len(parts) - (1 if group is None else worlds.nunique()) - np.array([1, 2])
+    if free[1] < 1:
+        raise CohortError(f"{len(parts)} subsets in {worlds.nunique()} worlds: too few of one world to be compared within it")
+    apart = within(parts, None if group is None else worlds)
+    x, m, y = (apart / apart.std().where(apart.std() > 1e-9 * parts.abs().max())).to_numpy().T  # NaN where nothing varies
+    chance = [generator(seed, "paths", k).standard_t(free[k], draws) for k in (0, 1)]
+    return pd.DataFrame(_paths(x, m, y, free, chance), ["value", "low", "high"]).T.rename_axis("path").assign(n=len(parts))
+
+def _complete(given:dict[str, pd.Series]) -> pd.DataFrame:
+    "Subsets of which everything is known."
+    for name, values in given.items():
+        if not isinstance(values, pd.Series):
+            raise CohortError(f"{name} is of type {type(values).__name__}; give a pd.Series, its index the names of the subsets")
+        if values.index.has_duplicates:
+            raise CohortError(f"{name} has two rows of one name; give every subset (and world) its own")
+        if name != "group" and (wrong := _not_numbers(values)).any():
+            raise CohortError(f"{name} is no finite number in row {int(wrong.argmax())}; one number a subset is needed, or NaN")
+    parts = pd.concat({name: v if name == "group" else v.astype(float) for name, v in given.items()}, axis=1).dropna()
     if len(parts) < LEAST_SUBSETS:
         raise CohortError(f"{len(parts)} complete subsets are too few for a mediation; at least {LEAST_SUBSETS}")
-    x, m, y = (v / max(v.std(), 1e-12) for v in within(parts, group).to_numpy().T)
-    paths = lambda weights: _paths(*(np.stack([weights @ (a * b) for b in (x, m, y)], -1) for a in (x, m, y)))
-    metrics = {
-        name: Metric(lambda weights, k=k: paths(weights)[k])
-        for k, name in enumerate(("total", "first", "second", "indirect", "direct"))
-    }
-    return intervals(metrics, len(x), draws=draws, seed=seed).rename_axis("path")
+    return parts
 
-def _paths(by_x:np.ndarray, by_m:np.ndarray, by_y:np.ndarray) -> tuple:
-    "Regression coefficients from (weighted) second moments; each argument (b, 3)."
-    xx, xm, xy, mm, my = by_x[:, 0], by_x[:, 1], by_x[:, 2], by_m[:, 1], by_m[:, 2]
-    alone = np.maximum(xx * mm - xm ** 2, 1e-12 * xx * mm + 1e-300)
-    first, second, direct = xm / xx, (xx * my - xm * xy) / alone, (mm * xy - xm * my) / alone
-    return xy / xx, first, second, first * second, direct
+def _not_numbers(values:pd.Series) -> np.ndarray:
+    "True for text and for infinity, not for what is missing."
+    return (values.notna() & ~np.isfinite(pd.to_numeric(values, errors="coerce").astype(float))).to_numpy()
+
+def _paths(
+    x:np.ndarray, # cause, less the mean of its world, (…, n)
+    m:np.ndarray, # property, the same
+    y:np.ndarray, # effect, the same
+    free:Sequence[int], # degrees of freedom that one regressor leaves, and two
+    chance:Sequence[np.ndarray], # Student's t with these, twice (draws,)
+) -> dict[str, tuple]: # path -> value, low, high, each (…,)
+    "Least squares with 95 % intervals."
+    dot = lambda a, b: (a * b).sum(-1)
+    far = lambda a: np.asarray(a)[..., None]
+    noise = lambda left, k: dot(left, left) / free[k]
+    size = dot(x, x)
+    total, first = dot(x, y) / size, dot(x, m) / size
+    beside = m - far(first) * x  # what the cause leaves of the property
+    alone = np.where(dot(beside, beside) > 1e-9 * dot(m, m), dot(beside, beside), np.nan)
+    second = dot(beside, y) / alone
+    direct = total - first * second
+    both = noise(y - far(direct) * x - far(second) * m, 1)
+    singles = {  # value, standard error, how many regressors besides it
+        "total": (total, np.sqrt(noise(y - far(total) * x, 0) / size), 0),
+        "first": (first, np.sqrt(noise(beside, 0) / size), 0), "second": (second, np.sqrt(both / alone), 1),
+        "direct": (direct, np.sqrt(both * (1 / size + first ** 2 / alone)), 1)
+    }
+    reach = {name: stats.t.isf(0.025, free[k]) * error for name, (_, error, k) in singles.items()}
+    made = {name: (value, value - reach[name], value + reach[name]) for name, (value, *_) in singles.items()}
+    one, other = (far(singles[name][0]) + far(singles[name][1]) * t for name, t in zip(("first", "second"), chance))
+    made["indirect"] = first * second, *np.quantile(one * other, [0.025, 0.975], axis=-1)
+    return {name: made[name] for name in ("total", "first", "second", "indirect", "direct")}
+
