@@ -509,14 +509,14 @@ def mediate(
 ) -> pd.DataFrame: # index: total, first (cause → through), second (through → effect, cause held), indirect, direct; value, low, high in SD per SD of these subsets, NaN: nothing tells it; n
     "How much of an effect passes through a property: the product of two regressions (Baron & Kenny 1986; MacKinnon et al. 2004). Raises `CohortError`."
     parts = _complete({"cause": cause, "through": through, "effect": effect} | ({} if group is None else {"group": group}))
-    worlds = 1 if group is None else parts.pop("group")
-    free = len(parts) - (1 if group is None else worlds.nunique()) - np.array([1, 2])
-    if free[1] < 1:
+    worlds = pd.Series(0, parts.index) if group is None else parts.pop("group")
+    share = 1 / worlds.map(worlds.value_counts()).to_numpy()
+    if len(parts) - share.sum() < 3:
         raise CohortError(f"{len(parts)} subsets in {worlds.nunique()} worlds: too few of one world to be compared within it")
-    apart = within(parts, None if group is None else worlds)
+    apart = within(parts, worlds)
     x, m, y = (apart / apart.std().where(apart.std() > 1e-9 * parts.abs().max())).to_numpy().T  # NaN where nothing varies
-    chance = [generator(seed, "paths", k).standard_t(free[k], draws) for k in (0, 1)]
-    return pd.DataFrame(_paths(x, m, y, free, chance), ["value", "low", "high"]).T.rename_axis("path").assign(n=len(parts))
+    found = _paths(x, m, y, share, draws, generator(seed, "paths"))
+    return pd.DataFrame(found, ["value", "low", "high"]).T.rename_axis("path").assign(n=len(parts))
 
 def _complete(given:dict[str, pd.Series]) -> pd.DataFrame:
     "Subsets of which everything is known."
@@ -540,28 +540,33 @@ def _paths(
     x:np.ndarray, # cause, less the mean of its world, (…, n)
     m:np.ndarray, # property, the same
     y:np.ndarray, # effect, the same
-    free:Sequence[int], # degrees of freedom that one regressor leaves, and two
-    chance:Sequence[np.ndarray], # Student's t with these, twice (draws,)
+    share:np.ndarray, # what each row has of the mean of its world, (n,)
+    draws:int, # of the two steps
+    rng:np.random.Generator, # for them
 ) -> dict[str, tuple]: # path -> value, low, high, each (…,)
-    "Least squares with 95 % intervals."
-    dot = lambda a, b: (a * b).sum(-1)
-    far = lambda a: np.asarray(a)[..., None]
-    noise = lambda left, k: dot(left, left) / free[k]
+    "Least squares with 95 % intervals, also where the noise is larger for some rows (MacKinnon & White 1985, HC3)."
+    dot, far = lambda a, b: (a * b).sum(-1), lambda a: np.asarray(a)[..., None]
+    free = x.shape[-1] - share.sum() - np.array([1, 2])  # every world takes a degree of freedom, and every regressor
     size = dot(x, x)
     total, first = dot(x, y) / size, dot(x, m) / size
     beside = m - far(first) * x  # what the cause leaves of the property
     alone = np.where(dot(beside, beside) > 1e-9 * dot(m, m), dot(beside, beside), np.nan)
     second = dot(beside, y) / alone
     direct = total - first * second
-    both = noise(y - far(direct) * x - far(second) * m, 1)
-    singles = {  # value, standard error, how many regressors besides it
-        "total": (total, np.sqrt(noise(y - far(total) * x, 0) / size), 0),
-        "first": (first, np.sqrt(noise(beside, 0) / size), 0), "second": (second, np.sqrt(both / alone), 1),
-        "direct": (direct, np.sqrt(both * (1 / size + first ** 2 / alone)), 1)
+    one, two, left = x / far(size), beside / far(alone), y - far(direct) * x - far(second) * m
+    pull = [share + x * one, share + x * one + beside * two]  # how far a row draws the line to itself
+    singles = {  # value, weight of each row in it, what is left over, regressors besides it
+        "total": (total, one, y - far(total) * x, 0), "first": (first, one, beside, 0), "second": (second, two, left, 1),
+        "direct": (direct, one - far(first) * two, left, 1)
     }
-    reach = {name: stats.t.isf(0.025, free[k]) * error for name, (_, error, k) in singles.items()}
+    error = {
+        name: np.sqrt(dot(weight ** 2, (rest / np.maximum(1 - pull[k], 1e-12)) ** 2))
+        for name, (_, weight, rest, k) in singles.items()
+    }
+    reach = {name: stats.t.isf(0.025, free[k]) * error[name] for name, (*_, k) in singles.items()}
     made = {name: (value, value - reach[name], value + reach[name]) for name, (value, *_) in singles.items()}
-    one, other = (far(singles[name][0]) + far(singles[name][1]) * t for name, t in zip(("first", "second"), chance))
-    made["indirect"] = first * second, *np.quantile(one * other, [0.025, 0.975], axis=-1)
+    step = lambda name, k: far(singles[name][0]) + far(error[name]) * rng.standard_t(free[k], draws)
+    low, high = np.quantile(step("first", 0) * step("second", 1), [0.025, 0.975], axis=-1)
+    made["indirect"] = first * second, low, high
     return {name: made[name] for name in ("total", "first", "second", "indirect", "direct")}
 
