@@ -258,15 +258,19 @@ def _intervals(metrics:dict, who:np.ndarray, seed:int, note:str="") -> pd.DataFr
     return made.assign(note=note)
 
 def _less_bias(made:pd.DataFrame, spaces:Mapping[str, Any], who:np.ndarray) -> pd.DataFrame:
-    "Effective ranks and their intervals moved by what few people take off."
+    "Effective ranks moved by what few people take off, their intervals widened by half of it: that much of the mending may be wrong."
+    people = len(np.unique(who))
     for name, z in spaces.items():
-        row, columns = made.property == f"effective_rank_{name}", ["value", "low", "high"]
-        if row.any():
-            z, plain = np.asarray(z, float), made.loc[row, columns]
-            mended = (plain - rank_bias(z, who=who)).clip(1, z.shape[1])
-            if (mended.value == z.shape[1]).all():  # no dimension is left for more, but the lower end stays below
-                mended["low"] = np.minimum(mended.low, plain.value)
-            made.loc[row, columns] = mended
+        for row in made.index[made.property == f"effective_rank_{name}"]:
+            z, (value, low, high) = np.asarray(z, float), made.loc[row, ["value", "low", "high"]].astype(float)
+            bias, most = rank_bias(z, who=who), z.shape[1]
+            mended = np.clip(value - bias, 1, most)
+            ends = np.array([mended - np.hypot(value - low, bias / 2), mended + np.hypot(high - value, bias / 2)])
+            if mended == most:  # no dimension is left for more, but the lower end stays below
+                ends[0] = min(ends[0], value)
+            if people < 2 * most:
+                ends[:], made.loc[row, "note"] = np.nan, f"no interval: {people:,} people for {most} dimensions, at least {2 * most:,} are needed"
+            made.loc[row, ["value", "low", "high"]] = mended, *np.clip(ends, 1, most)
     return made
 
 def _linear_metrics(z_image:np.ndarray, z_table:Any, u:np.ndarray, v:np.ndarray|None) -> dict:
