@@ -352,7 +352,9 @@ def latent_view(
     centre:bool=True, # move both modalities to one centre, closing the modality gap
     seed:int=0, # of UMAP
 ) -> pd.DataFrame: # row, kind ("image" or "table"), x, y; attrs: share (of variance, for PCA)
-    "Two dimensions to look at. Raises `ImportError` if UMAP is asked for and not installed."
+    "Two dimensions to look at. Raises `CohortError`, and `ImportError` if UMAP is asked for and not installed."
+    if method not in ("pca", "umap"):
+        raise CohortError(f"method is 'pca' or 'umap', not {method!r}")
     parts = [unit_rows(z_image, "z_image")] if z_table is None else [*read_pair(z_image, z_table)]
     cloud = np.concatenate([z - z.mean(0) if centre else z for z in parts])
     places, share = _umap(cloud, seed) if method == "umap" else _pca(cloud)
@@ -392,7 +394,7 @@ def plot_latent_map(
     ax = new_ax(ax, figsize=(6, 4.6))
     values, n = np.asarray(colour), len(colour)
     image, table = (view[view.kind == kind] for kind in ("image", "table"))
-    if len(table):
+    if len(table) and lines > 0:
         for i in range(0, n, max(1, n // lines)):
             ax.plot([image.x.iloc[i], table.x.iloc[i]], [image.y.iloc[i], table.y.iloc[i]], color=COLORS["context"],
                     lw=0.4, alpha=0.5, zorder=1)
