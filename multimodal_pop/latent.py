@@ -27,6 +27,7 @@ from .dependence import design
 from .evaluate import check_embedding
 from .information import read_out, visibility
 from .metrics import holm
+from .records import LabelTable
 from .space import (Pairwise, RECALLS, _check_rows, concept_angles, concept_directions, describe_space,
                                   latent_view, mean_metric, modality_gap, pairwise, plot_latent_map, rank_bias,
                                   rank_metric, read_pair, unit_rows)
@@ -166,7 +167,7 @@ def _read_space(
     cohort:Any, # what a model embeds
 ) -> Space: # its embeddings
     "Embed a cohort with a model, or take embeddings as they are."
-    if isinstance(model, tuple):
+    if isinstance(model, (tuple, list)):
         image = np.asarray(model[0], float)
         return Space(image, image, model[1], ())
     embedding = model.embed(cohort)
@@ -199,6 +200,10 @@ def compare_spaces(
     "Put the spaces of many models side by side, on the same people. Raises `CohortError`."
     if not models:
         raise CohortError("models holds none; give at least one, name -> model")
+    for name, model in models.items():
+        if not hasattr(model, "embed") and not (isinstance(model, (tuple, list)) and len(model) == 2):
+            raise CohortError(f"{name} is of type {type(model).__name__}; give a Model, or a pair (z_image, z_table)")
+    gains = None if gains is None else _check_gains(gains, list(models))
     table, numbers, about = _people(cohort, labels)
     targets = _mediators(table, numbers, about, seed)
     rows, long, told, kept = {}, {}, {}, {}
@@ -250,19 +255,26 @@ def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], 
         for name, frame in targets.items()
     }
 
-def _join_gains(made:pd.DataFrame, gains:pd.Series|pd.DataFrame|None, details:Details, seed:int) -> pd.DataFrame:
-    "Add gains and, with enough models, what explains their mean."
+def _check_gains(gains:pd.Series|pd.DataFrame, names:list) -> pd.DataFrame:
+    "One row of gains for each model."
+    gains = gains.to_frame("gain") if isinstance(gains, pd.Series) else gains.add_prefix("gain_")
+    lacking = [name for name in names if name not in gains.index]
+    if lacking:
+        raise CohortError(f"gains lack {len(lacking)} of the {len(names)} models: {', '.join(map(str, lacking[:5]))}")
+    if gains.index.has_duplicates:
+        raise CohortError("gains has two rows of one name; give every model one")
+    return gains.loc[names]
+
+def _join_gains(made:pd.DataFrame, gains:pd.DataFrame|None, details:Details, seed:int) -> pd.DataFrame:
+    "Add gains and, with enough of them known, what explains their mean."
     if gains is not None:
-        gains = gains.to_frame("gain") if isinstance(gains, pd.Series) else gains.add_prefix("gain_")
-        lacking = [name for name in made.index if name not in gains.index]
-        if lacking:
-            raise CohortError(f"gains lack {len(lacking)} of the {len(made)} models: {', '.join(map(str, lacking[:5]))}")
-        gains = gains.loc[made.index]
-        if len(made) >= LEAST_SUBSETS:
+        if gains.mean(axis=1).notna().sum() >= LEAST_SUBSETS:
             details = replace(details, explained=explain_gains(made, gains.mean(axis=1), seed=seed))
         made = made.join(gains)
+    made = LabelTable(made)  # its notes stay behind where they can't go: in Parquet, in a concatenation
     made.attrs = {"details": details}
     return made
+
 
 # %% ../nbs/18_latent.ipynb #8fdcb3b6
 def plot_decodability(
