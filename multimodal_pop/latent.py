@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from scipy import stats
 from sklearn.isotonic import isotonic_regression
 
 from .cohort import CohortError, Schema, same_rows, subject_codes
 from .core import COLORS, generator, new_ax
 from .criteria import task_numbers
-from .dependence import design
+from .dependence import Design, design
 from .evaluate import check_embedding
-from .information import read_out, visibility
+from .information import _embedding_of, _folds, _visibility, read_out
 from .metrics import holm
 from .records import LabelTable
 from .space import (Pairwise, RECALLS, _check_rows, concept_angles, concept_directions, describe_space,
@@ -206,11 +207,12 @@ def compare_spaces(
     gains = None if gains is None else _check_gains(gains, list(models))
     table, numbers, about = _people(cohort, labels)
     targets = _mediators(table, numbers, about, seed)
+    coded = design(table, schema=about["schema"], gaps=False)
     rows, long, told, kept = {}, {}, {}, {}
     for name, model in models.items():
         space = _read_space(model, cohort)
         long[name] = describe_space(space.image, space.table, subject=about["subject"], most=most, seed=seed)
-        told[name] = visibility(table, space.embedding, **about, seed=seed)
+        told[name] = _seen(coded, table, space.embedding, about["subject"], seed)
         rows[name] = long[name].set_index("property").value.to_dict() | _summaries(space, told[name], targets, about["subject"], seed)
         kept[name] = space.embedding.astype(np.float32) if similarity else None
     made = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
@@ -233,14 +235,21 @@ def _people(cohort:Any, labels:pd.DataFrame|None) -> tuple[pd.DataFrame, pd.Data
         numbers = None if labels is None else task_numbers(labels, getattr(cohort, "tasks", None))
     return table, numbers, {"schema": getattr(cohort, "schema", None), "subject": getattr(cohort, "subject", None)}
 
-def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, about:dict, seed:int) -> dict[str, pd.DataFrame]:
+def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, about:dict, seed:int) -> dict[str, tuple[Design, pd.DataFrame]]:
     "What the table says of the tasks, and what else it says."
     if labels is None or labels.shape[1] == 0:
         return {}
     towards = task_directions(table, labels, **about, seed=seed)
-    return {"decodability_tasks": towards, "decodability_rest": _beside_tasks(table, towards, schema=about["schema"])}
+    parts = {"decodability_tasks": towards, "decodability_rest": _beside_tasks(table, towards, schema=about["schema"])}
+    return {name: (design(part, gaps=False), part) for name, part in parts.items()}
 
-def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], subject:Sequence|None, seed:int) -> dict[str, float]:
+def _seen(coded:Design, table:pd.DataFrame, z:np.ndarray, subject:Sequence|None, seed:int) -> pd.DataFrame:
+    "`visibility` of a table that was coded once for all spaces: coding takes longer than reading."
+    z = _embedding_of(table, z, subject)
+    fold, subject = _folds(len(z), subject, 5, seed)
+    return _visibility(coded, read_out(z, coded.matrix, coded.known[:, coded.owner], fold), fold, subject)
+
+def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, tuple], subject:Sequence|None, seed:int) -> dict[str, float]:
     "Decodability in few numbers; below 0 counts as 0: it is not seen."
     seen = told.value.clip(lower=0)
     made = {"decodability_mean": seen.mean()}
@@ -251,8 +260,8 @@ def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], 
         inside = seen.index.isin(space.taught)
         made |= {"decodability_taught": seen[inside].mean(), "decodability_untaught": seen[~inside].mean()}
     return made | {
-        name: visibility(frame, space.embedding, subject=subject, seed=seed).value.clip(lower=0).mean()
-        for name, frame in targets.items()
+        name: _seen(*target, space.embedding, subject, seed).value.clip(lower=0).mean()
+        for name, target in targets.items()
     }
 
 def _check_gains(gains:pd.Series|pd.DataFrame, names:list) -> pd.DataFrame:
@@ -360,15 +369,16 @@ def plot_epochs(
     move = (about["last"] - about["first"]).sort_values()
     fell = about[about.verdict == "dropped"].eval("peak - last").sort_values().index[-3:]
     named = list(columns) if columns is not None else list(dict.fromkeys([*move.index[-5:], *fell]))
-    ax = new_ax(ax, figsize=(7, 4))
+    ax = new_ax(ax, figsize=(7, 5))
     for name in wide:
         color = COLORS["table"] if about.taught[name] else COLORS["doubt"] if name in named else COLORS["context"]
         ax.plot(wide.index, wide[name], color=color, lw=1.8 if name in named else 0.6, alpha=1 if name in named else 0.4)
     for name, y in zip(named, _spread(wide[named].iloc[-1].tolist(), 0.04 * max(wide.max().max(), 0.1))):
         ax.text(wide.index[-1] * 1.01, y, f"{name} ({about.verdict[name]})", fontsize=8, va="center")
+    ax.xaxis.set_major_locator(FixedLocator([t for t in MaxNLocator(8, integer=True).tick_values(*wide.index[[0, -1]]) if t in wide.index]))
     counts = about.verdict.value_counts()
     ax.set(
-        xlabel="epoch", ylabel="R² of the column in the image features", xlim=(wide.index[0], wide.index[-1] * 1.35),
+        xlabel="epoch", ylabel="R² of the column in the image features", xlim=(wide.index[0], wide.index[-1] * 1.4),
         title=", ".join(f"{counts.get(kind, 0)} {kind}"
                         for kind in ("learned", "held", "dropped", "never")) + f" of {len(about)} columns")
     return ax
