@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from scipy import stats
 from sklearn.isotonic import isotonic_regression
 
 from .cohort import CohortError, Schema, same_rows, subject_codes
 from .core import COLORS, generator, new_ax
 from .criteria import task_numbers
-from .dependence import design
+from .dependence import Design, design
 from .evaluate import check_embedding
-from .information import read_out, visibility
-from .metrics import Metric, holm, intervals
+from .information import _embedding_of, _folds, _visibility, read_out
+from .metrics import holm
+from .records import LabelTable
 from .space import (Pairwise, RECALLS, _check_rows, concept_angles, concept_directions, describe_space,
                                   latent_view, mean_metric, modality_gap, pairwise, plot_latent_map, rank_bias,
                                   rank_metric, read_pair, unit_rows)
@@ -166,7 +168,7 @@ def _read_space(
     cohort:Any, # what a model embeds
 ) -> Space: # its embeddings
     "Embed a cohort with a model, or take embeddings as they are."
-    if isinstance(model, tuple):
+    if isinstance(model, (tuple, list)):
         image = np.asarray(model[0], float)
         return Space(image, image, model[1], ())
     embedding = model.embed(cohort)
@@ -199,13 +201,18 @@ def compare_spaces(
     "Put the spaces of many models side by side, on the same people. Raises `CohortError`."
     if not models:
         raise CohortError("models holds none; give at least one, name -> model")
+    for name, model in models.items():
+        if not hasattr(model, "embed") and not (isinstance(model, (tuple, list)) and len(model) == 2):
+            raise CohortError(f"{name} is of type {type(model).__name__}; give a Model, or a pair (z_image, z_table)")
+    gains = None if gains is None else _check_gains(gains, list(models))
     table, numbers, about = _people(cohort, labels)
     targets = _mediators(table, numbers, about, seed)
+    coded = design(table, schema=about["schema"], gaps=False)
     rows, long, told, kept = {}, {}, {}, {}
     for name, model in models.items():
         space = _read_space(model, cohort)
         long[name] = describe_space(space.image, space.table, subject=about["subject"], most=most, seed=seed)
-        told[name] = visibility(table, space.embedding, **about, seed=seed)
+        told[name] = _seen(coded, table, space.embedding, about["subject"], seed)
         rows[name] = long[name].set_index("property").value.to_dict() | _summaries(space, told[name], targets, about["subject"], seed)
         kept[name] = space.embedding.astype(np.float32) if similarity else None
     made = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
@@ -228,14 +235,21 @@ def _people(cohort:Any, labels:pd.DataFrame|None) -> tuple[pd.DataFrame, pd.Data
         numbers = None if labels is None else task_numbers(labels, getattr(cohort, "tasks", None))
     return table, numbers, {"schema": getattr(cohort, "schema", None), "subject": getattr(cohort, "subject", None)}
 
-def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, about:dict, seed:int) -> dict[str, pd.DataFrame]:
+def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, about:dict, seed:int) -> dict[str, tuple[Design, pd.DataFrame]]:
     "What the table says of the tasks, and what else it says."
     if labels is None or labels.shape[1] == 0:
         return {}
     towards = task_directions(table, labels, **about, seed=seed)
-    return {"decodability_tasks": towards, "decodability_rest": _beside_tasks(table, towards, schema=about["schema"])}
+    parts = {"decodability_tasks": towards, "decodability_rest": _beside_tasks(table, towards, schema=about["schema"])}
+    return {name: (design(part, gaps=False), part) for name, part in parts.items()}
 
-def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], subject:Sequence|None, seed:int) -> dict[str, float]:
+def _seen(coded:Design, table:pd.DataFrame, z:np.ndarray, subject:Sequence|None, seed:int) -> pd.DataFrame:
+    "`visibility` of a table that was coded once for all spaces: coding takes longer than reading."
+    z = _embedding_of(table, z, subject)
+    fold, subject = _folds(len(z), subject, 5, seed)
+    return _visibility(coded, read_out(z, coded.matrix, coded.known[:, coded.owner], fold), fold, subject)
+
+def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, tuple], subject:Sequence|None, seed:int) -> dict[str, float]:
     "Decodability in few numbers; below 0 counts as 0: it is not seen."
     seen = told.value.clip(lower=0)
     made = {"decodability_mean": seen.mean()}
@@ -246,23 +260,30 @@ def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, pd.DataFrame], 
         inside = seen.index.isin(space.taught)
         made |= {"decodability_taught": seen[inside].mean(), "decodability_untaught": seen[~inside].mean()}
     return made | {
-        name: visibility(frame, space.embedding, subject=subject, seed=seed).value.clip(lower=0).mean()
-        for name, frame in targets.items()
+        name: _seen(*target, space.embedding, subject, seed).value.clip(lower=0).mean()
+        for name, target in targets.items()
     }
 
-def _join_gains(made:pd.DataFrame, gains:pd.Series|pd.DataFrame|None, details:Details, seed:int) -> pd.DataFrame:
-    "Add gains and, with enough models, what explains their mean."
+def _check_gains(gains:pd.Series|pd.DataFrame, names:list) -> pd.DataFrame:
+    "One row of gains for each model."
+    gains = gains.to_frame("gain") if isinstance(gains, pd.Series) else gains.add_prefix("gain_")
+    lacking = [name for name in names if name not in gains.index]
+    if lacking:
+        raise CohortError(f"gains lack {len(lacking)} of the {len(names)} models: {', '.join(map(str, lacking[:5]))}")
+    if gains.index.has_duplicates:
+        raise CohortError("gains has two rows of one name; give every model one")
+    return gains.loc[names]
+
+def _join_gains(made:pd.DataFrame, gains:pd.DataFrame|None, details:Details, seed:int) -> pd.DataFrame:
+    "Add gains and, with enough of them known, what explains their mean."
     if gains is not None:
-        gains = gains.to_frame("gain") if isinstance(gains, pd.Series) else gains.add_prefix("gain_")
-        lacking = [name for name in made.index if name not in gains.index]
-        if lacking:
-            raise CohortError(f"gains lack {len(lacking)} of the {len(made)} models: {', '.join(map(str, lacking[:5]))}")
-        gains = gains.loc[made.index]
-        if len(made) >= LEAST_SUBSETS:
+        if gains.mean(axis=1).notna().sum() >= LEAST_SUBSETS:
             details = replace(details, explained=explain_gains(made, gains.mean(axis=1), seed=seed))
         made = made.join(gains)
+    made = LabelTable(made)  # its notes stay behind where they can't go: in Parquet, in a concatenation
     made.attrs = {"details": details}
     return made
+
 
 # %% ../nbs/18_latent.ipynb #8fdcb3b6
 def plot_decodability(
@@ -348,15 +369,16 @@ def plot_epochs(
     move = (about["last"] - about["first"]).sort_values()
     fell = about[about.verdict == "dropped"].eval("peak - last").sort_values().index[-3:]
     named = list(columns) if columns is not None else list(dict.fromkeys([*move.index[-5:], *fell]))
-    ax = new_ax(ax, figsize=(7, 4))
+    ax = new_ax(ax, figsize=(7, 5))
     for name in wide:
         color = COLORS["table"] if about.taught[name] else COLORS["doubt"] if name in named else COLORS["context"]
         ax.plot(wide.index, wide[name], color=color, lw=1.8 if name in named else 0.6, alpha=1 if name in named else 0.4)
     for name, y in zip(named, _spread(wide[named].iloc[-1].tolist(), 0.04 * max(wide.max().max(), 0.1))):
         ax.text(wide.index[-1] * 1.01, y, f"{name} ({about.verdict[name]})", fontsize=8, va="center")
+    ax.xaxis.set_major_locator(FixedLocator([t for t in MaxNLocator(8, integer=True).tick_values(*wide.index[[0, -1]]) if t in wide.index]))
     counts = about.verdict.value_counts()
     ax.set(
-        xlabel="epoch", ylabel="R² of the column in the image features", xlim=(wide.index[0], wide.index[-1] * 1.35),
+        xlabel="epoch", ylabel="R² of the column in the image features", xlim=(wide.index[0], wide.index[-1] * 1.4),
         title=", ".join(f"{counts.get(kind, 0)} {kind}"
                         for kind in ("learned", "held", "dropped", "never")) + f" of {len(about)} columns")
     return ax
@@ -504,24 +526,69 @@ def mediate(
     effect:pd.Series, # downstream gain
     *,
     group:pd.Series|None=None, # world of each subset: subsets are compared within it
-    draws:int=2000, # bootstrap resamples of subsets
-    seed:int=0, # of the bootstrap
-) -> pd.DataFrame: # index: total, first (cause → through), second (through → effect, cause held), indirect, direct; value, low, high in SD per SD
-    "How much of an effect passes through a property: the product of two regressions (Baron & Kenny 1986; Preacher & Hayes 2008)."
-    parts = pd.concat([cause, through, effect], axis=1).dropna()
+    draws:int=20_000, # of both steps, for the interval of their product
+    seed:int=0, # of the draws
+) -> pd.DataFrame: # index: total, first (cause → through), second (through → effect, cause held), indirect, direct; value, low, high in SD per SD of these subsets, NaN: nothing tells it; n
+    "How much of an effect passes through a property: the product of two regressions (Baron & Kenny 1986; MacKinnon et al. 2004). Raises `CohortError`."
+    parts = _complete({"cause": cause, "through": through, "effect": effect} | ({} if group is None else {"group": group}))
+    worlds = pd.Series(0, parts.index) if group is None else parts.pop("group")
+    share = 1 / worlds.map(worlds.value_counts()).to_numpy()
+    if len(parts) - share.sum() < 3:
+        raise CohortError(f"{len(parts)} subsets in {worlds.nunique()} worlds: too few of one world to be compared within it")
+    apart = within(parts, worlds)
+    x, m, y = (apart / apart.std().where(apart.std() > 1e-9 * parts.abs().max())).to_numpy().T  # NaN where nothing varies
+    found = _paths(x, m, y, share, draws, generator(seed, "paths"))
+    return pd.DataFrame(found, ["value", "low", "high"]).T.rename_axis("path").assign(n=len(parts))
+
+def _complete(given:dict[str, pd.Series]) -> pd.DataFrame:
+    "Subsets of which everything is known."
+    for name, values in given.items():
+        if not isinstance(values, pd.Series):
+            raise CohortError(f"{name} is of type {type(values).__name__}; give a pd.Series, its index the names of the subsets")
+        if values.index.has_duplicates:
+            raise CohortError(f"{name} has two rows of one name; give every subset (and world) its own")
+        if name != "group" and (wrong := _not_numbers(values)).any():
+            raise CohortError(f"{name} is no finite number in row {int(wrong.argmax())}; one number a subset is needed, or NaN")
+    parts = pd.concat({name: v if name == "group" else v.astype(float) for name, v in given.items()}, axis=1).dropna()
     if len(parts) < LEAST_SUBSETS:
         raise CohortError(f"{len(parts)} complete subsets are too few for a mediation; at least {LEAST_SUBSETS}")
-    x, m, y = (v / max(v.std(), 1e-12) for v in within(parts, group).to_numpy().T)
-    paths = lambda weights: _paths(*(np.stack([weights @ (a * b) for b in (x, m, y)], -1) for a in (x, m, y)))
-    metrics = {
-        name: Metric(lambda weights, k=k: paths(weights)[k])
-        for k, name in enumerate(("total", "first", "second", "indirect", "direct"))
-    }
-    return intervals(metrics, len(x), draws=draws, seed=seed).rename_axis("path")
+    return parts
 
-def _paths(by_x:np.ndarray, by_m:np.ndarray, by_y:np.ndarray) -> tuple:
-    "Regression coefficients from (weighted) second moments; each argument (b, 3)."
-    xx, xm, xy, mm, my = by_x[:, 0], by_x[:, 1], by_x[:, 2], by_m[:, 1], by_m[:, 2]
-    alone = np.maximum(xx * mm - xm ** 2, 1e-12 * xx * mm + 1e-300)
-    first, second, direct = xm / xx, (xx * my - xm * xy) / alone, (mm * xy - xm * my) / alone
-    return xy / xx, first, second, first * second, direct
+def _not_numbers(values:pd.Series) -> np.ndarray:
+    "True for text and for infinity, not for what is missing."
+    return (values.notna() & ~np.isfinite(pd.to_numeric(values, errors="coerce").astype(float))).to_numpy()
+
+def _paths(
+    x:np.ndarray, # cause, less the mean of its world, (…, n)
+    m:np.ndarray, # property, the same
+    y:np.ndarray, # effect, the same
+    share:np.ndarray, # what each row has of the mean of its world, (n,)
+    draws:int, # of the two steps
+    rng:np.random.Generator, # for them
+) -> dict[str, tuple]: # path -> value, low, high, each (…,)
+    "Least squares with 95 % intervals, also where the noise is larger for some rows (MacKinnon & White 1985, HC3)."
+    dot, far = lambda a, b: (a * b).sum(-1), lambda a: np.asarray(a)[..., None]
+    free = x.shape[-1] - share.sum() - np.array([1, 2])  # every world takes a degree of freedom, and every regressor
+    size = dot(x, x)
+    total, first = dot(x, y) / size, dot(x, m) / size
+    beside = m - far(first) * x  # what the cause leaves of the property
+    alone = np.where(dot(beside, beside) > 1e-9 * dot(m, m), dot(beside, beside), np.nan)
+    second = dot(beside, y) / alone
+    direct = total - first * second
+    one, two, left = x / far(size), beside / far(alone), y - far(direct) * x - far(second) * m
+    pull = [share + x * one, share + x * one + beside * two]  # how far a row draws the line to itself
+    singles = {  # value, weight of each row in it, what is left over, regressors besides it
+        "total": (total, one, y - far(total) * x, 0), "first": (first, one, beside, 0), "second": (second, two, left, 1),
+        "direct": (direct, one - far(first) * two, left, 1)
+    }
+    error = {
+        name: np.sqrt(dot(weight ** 2, (rest / np.maximum(1 - pull[k], 1e-12)) ** 2))
+        for name, (_, weight, rest, k) in singles.items()
+    }
+    reach = {name: stats.t.isf(0.025, free[k]) * error[name] for name, (*_, k) in singles.items()}
+    made = {name: (value, value - reach[name], value + reach[name]) for name, (value, *_) in singles.items()}
+    step = lambda name, k: far(singles[name][0]) + far(error[name]) * rng.standard_t(free[k], draws)
+    low, high = np.quantile(step("first", 0) * step("second", 1), [0.025, 0.975], axis=-1)
+    made["indirect"] = first * second, low, high
+    return {name: made[name] for name in ("total", "first", "second", "indirect", "direct")}
+

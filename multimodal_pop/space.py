@@ -258,15 +258,19 @@ def _intervals(metrics:dict, who:np.ndarray, seed:int, note:str="") -> pd.DataFr
     return made.assign(note=note)
 
 def _less_bias(made:pd.DataFrame, spaces:Mapping[str, Any], who:np.ndarray) -> pd.DataFrame:
-    "Effective ranks and their intervals moved by what few people take off."
+    "Effective ranks moved by what few people take off, their intervals widened by half of it: that much of the mending may be wrong."
+    people = len(np.unique(who))
     for name, z in spaces.items():
-        row, columns = made.property == f"effective_rank_{name}", ["value", "low", "high"]
-        if row.any():
-            z, plain = np.asarray(z, float), made.loc[row, columns]
-            mended = (plain - rank_bias(z, who=who)).clip(1, z.shape[1])
-            if (mended.value == z.shape[1]).all():  # no dimension is left for more, but the lower end stays below
-                mended["low"] = np.minimum(mended.low, plain.value)
-            made.loc[row, columns] = mended
+        for row in made.index[made.property == f"effective_rank_{name}"]:
+            z, (value, low, high) = np.asarray(z, float), made.loc[row, ["value", "low", "high"]].astype(float)
+            bias, most = rank_bias(z, who=who), z.shape[1]
+            mended = np.clip(value - bias, 1, most)
+            ends = np.array([mended - np.hypot(value - low, bias / 2), mended + np.hypot(high - value, bias / 2)])
+            if mended == most:  # no dimension is left for more, but the lower end stays below
+                ends[0] = min(ends[0], value)
+            if people < 2 * most:
+                ends[:], made.loc[row, "note"] = np.nan, f"no interval: {people:,} people for {most} dimensions, at least {2 * most:,} are needed"
+            made.loc[row, ["value", "low", "high"]] = mended, *np.clip(ends, 1, most)
     return made
 
 def _linear_metrics(z_image:np.ndarray, z_table:Any, u:np.ndarray, v:np.ndarray|None) -> dict:
@@ -348,7 +352,9 @@ def latent_view(
     centre:bool=True, # move both modalities to one centre, closing the modality gap
     seed:int=0, # of UMAP
 ) -> pd.DataFrame: # row, kind ("image" or "table"), x, y; attrs: share (of variance, for PCA)
-    "Two dimensions to look at. Raises `ImportError` if UMAP is asked for and not installed."
+    "Two dimensions to look at. Raises `CohortError`, and `ImportError` if UMAP is asked for and not installed."
+    if method not in ("pca", "umap"):
+        raise CohortError(f"method is 'pca' or 'umap', not {method!r}")
     parts = [unit_rows(z_image, "z_image")] if z_table is None else [*read_pair(z_image, z_table)]
     cloud = np.concatenate([z - z.mean(0) if centre else z for z in parts])
     places, share = _umap(cloud, seed) if method == "umap" else _pca(cloud)
@@ -388,7 +394,7 @@ def plot_latent_map(
     ax = new_ax(ax, figsize=(6, 4.6))
     values, n = np.asarray(colour), len(colour)
     image, table = (view[view.kind == kind] for kind in ("image", "table"))
-    if len(table):
+    if len(table) and lines > 0:
         for i in range(0, n, max(1, n // lines)):
             ax.plot([image.x.iloc[i], table.x.iloc[i]], [image.y.iloc[i], table.y.iloc[i]], color=COLORS["context"],
                     lw=0.4, alpha=0.5, zorder=1)
