@@ -643,16 +643,17 @@ def _residuals(
     d:Design, # from `design`, without marks of gaps
     *,
     clusters:pd.Series|None=None, # column -> cluster: mates are not among the others; None: all other columns are
-) -> tuple[np.ndarray, np.ndarray]: # (n, q) what the others leave unexplained, 0 where missing, in SD of the column; share left, (p,)
+) -> tuple[np.ndarray, np.ndarray]: # (n, q) what the others leave unexplained, 0 where missing, in SD of the column; share left given complete others, (p,)
     "What is left of each column after linear regression on all others."
     who = np.arange(len(d.columns)) if clusters is None else clusters.reindex(list(d.columns)).to_numpy()
     x, lost = fill_gaps(d)
-    mix = unexplained(gram_matrix(x) + lost, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
+    gram = gram_matrix(x) + lost
+    mix = unexplained(gram, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
     known = d.known[:, d.owner]
     left = x @ mix
     left = np.where(known, left - (left * known).sum(0) / np.maximum(known.sum(0), 1), 0).astype(np.float32)
-    sums = [np.bincount(d.owner, weights=np.einsum("nq,nq->q", v, v, dtype=float) * d.spread ** 2, minlength=len(d.columns))
-            for v in (left, d.matrix)]
+    variance = np.einsum("ij,ij->j", mix, gram @ mix), np.diag(gram)  # not that of `left`: gaps were filled with the column's own help
+    sums = [np.bincount(d.owner, weights=v * d.spread ** 2, minlength=len(d.columns)) for v in variance]
     return left, np.divide(*sums, out=np.full(len(d.columns), np.nan), where=sums[1] > 0)
 
 # %% ../nbs/15_information.ipynb #180c6558
@@ -665,7 +666,7 @@ def uniqueness(
     subject:Sequence|None=None, # who each row belongs to, (n,)
     folds:int=5, # of the cross-validation
     seed:int=0, # of the folds
-) -> pd.DataFrame: # index: columns; value (R² of the rest), low, high, n, left (share of the column that others don't explain)
+) -> pd.DataFrame: # index: columns; value (R² of the rest), low, high, n, left (share that the others, were they complete, don't explain: 1/VIF of a number)
     "What the embedding shows of a column that the other columns do not tell: the visibility of its residual."
     z, d = _embedding_of(table, embedding, subject), design(table, schema=schema, gaps=False)
     fold, subject = _folds(len(z), subject, folds, seed)
