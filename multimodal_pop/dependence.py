@@ -403,7 +403,7 @@ def unexplained(
 def fill_gaps(
     d:Design, # from `design`
     *,
-    rounds:int=8, # of estimation
+    rounds:int=60, # of estimation, at most
     most:int=5000, # rows to learn from, or three a column if that is more
 ) -> tuple[np.ndarray, np.ndarray]: # (n, q) the matrix, gaps filled; (q, q) second moments that filling left out
     "Fill each row's gaps by their expectation given the rest of the row: the EM algorithm for Gaussians (Dempster, Laird & Rubin 1977)."
@@ -413,9 +413,14 @@ def fill_gaps(
         return d.matrix, lost
     some = slice(None, None, max(1, len(d.matrix) // max(most, 3 * q)))
     x, hole = d.matrix[some].astype(float), ~d.known[some][:, d.owner] & gapped
-    for _ in range(rounds):
+    before = np.full(q, np.inf)
+    for _ in range(rounds):  # until the inflation of no column moves, up to ten thousand: more is a copy in any case
         precision = np.linalg.inv(gram_matrix(x) + lost + 1e-6 * np.eye(q))
         lost = _fill_rows(x, hole, precision, np.zeros((q, q))) / len(x)
+        now = np.log(np.minimum(np.diag(precision), 1e4))
+        if np.abs(now - before).max() < 0.005:
+            break
+        before = now
     made = d.matrix.copy()
     for rows in row_chunks(len(made), 4096):
         part = made[rows].astype(float)

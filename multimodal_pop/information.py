@@ -180,15 +180,26 @@ def read_out(
     plain:bool=False, # least squares; False: ridge
 ) -> np.ndarray: # (n, m) float32, each row predicted by a model that did not see its fold
     "Cross-fitted linear predictions of many columns: one eigendecomposition a fold."
-    out = np.empty(y.shape, np.float32)
-    for k in np.unique(fold):
+    return _read_wobble(z, y, known, fold, plain)[0]
+
+def _read_wobble(z:np.ndarray, y:np.ndarray, known:np.ndarray, fold:np.ndarray, plain:bool=False) -> tuple[np.ndarray, np.ndarray]:
+    "The predictions, and by how much each would vary had other people trained the model: the jackknife over folds, (m,)."
+    out, folds, centre = np.empty(y.shape, np.float32), np.unique(fold), z.mean(0)
+    spread = np.cov(z.T, bias=True).reshape(z.shape[1], -1)
+    mean, squares = np.zeros((z.shape[1] + 1, y.shape[1])), np.zeros(y.shape[1])
+    variance = lambda weights: np.einsum("dm,dm->m", weights[:-1], spread @ weights[:-1]) + weights[-1] ** 2
+    for k in folds:
         rest = fold != k
         ridge = Ridge.of(z[rest])
         x = ridge.project(z[~rest])
         for part in row_chunks(y.shape[1], 256):
             weights, offset = ridge.fit(y[rest, part], known[rest, part], plain=plain)
             out[~rest, part] = x @ weights + offset.astype(np.float32)
-    return out
+            slopes = ridge.axes @ weights  # of all folds on the same axes, those of the embedding
+            model = np.vstack([slopes, offset + (centre - ridge.mean) @ slopes])
+            mean[:, part] += model / len(folds)
+            squares[part] += variance(model)
+    return out, np.maximum(squares - len(folds) * variance(mean), 0)
 
 # %% ../nbs/15_information.ipynb #3b0bc9ab
 def _embedding_of(
@@ -321,6 +332,7 @@ class Reading:
     z:np.ndarray # embedding, (n, d)
     fold:np.ndarray # (n,)
     unseen:np.ndarray # cross-fitted ridge predictions, (n, q)
+    wobble:np.ndarray # by how much each would vary with the people who trained it, (q,)
     plain:np.ndarray # cross-fitted least squares of blocks with levels, (n, q)
     fitted:np.ndarray # least squares fitted to all rows, (n, q)
     x:np.ndarray # uncorrelated directions of unit variance, widest first, (n, r)
@@ -337,7 +349,7 @@ class Reading:
         plain, levels = np.zeros(d.matrix.shape, np.float32), np.flatnonzero(d.levels[d.owner] > 0)
         plain[:, levels] = read_out(z, d.matrix[:, levels], known[:, levels], fold, plain=True)
         people = len(z) if subject is None else len(pd.unique(subject))
-        return cls(d, z, fold, read_out(z, d.matrix, known, fold), plain, fitted, x, len(z) / people)
+        return cls(d, z, fold, *_read_wobble(z, d.matrix, known, fold), plain, fitted, x, len(z) / people)
 
     def guess(self, rows:np.ndarray, columns:Any=slice(None)) -> np.ndarray:
         "Cross-fitted predictions: least squares of levels, whose scores must share one scale, ridge of numbers or where rows are few; (rows, columns)."
@@ -547,27 +559,35 @@ def explained(
     start:np.ndarray, # (p,) where each block begins
     *,
     subject:np.ndarray|None=None, # (n,) who each row belongs to
+    wobble:np.ndarray|None=None, # (m,) variance of each prediction, had other people trained the models; None: models are given
 ) -> pd.DataFrame: # p rows: value (R²), low, high, n
-    "Explained variance of blocks of columns, with intervals from each row's influence (delta method), summed by subject."
+    "Explained variance of blocks of columns, with intervals from each row's influence (delta method), summed by subject, and from refits."
     rows = []
     for a, b in zip(start, [*start[1:], y.shape[1]]):
         k = known[:, a]
         if k.sum() < 10:
             rows.append((np.nan, np.nan, np.nan, int(k.sum())))
             continue
-        left = ((y[k, a:b] - guess[k, a:b]) ** 2 @ weight[a:b]).astype(float)
+        missed = ((y[k, a:b] - guess[k, a:b]) * np.sqrt(weight[a:b])).astype(float)
         whole = ((y[k, a:b] - y[k, a:b].mean(0)) ** 2 @ weight[a:b]).astype(float)
-        rows.append(_ratio_interval(left, whole, None if subject is None else subject[k]))
+        who = None if subject is None else subject[k]
+        refits = 0.0 if wobble is None else _refit_variance(missed, wobble[a:b] @ weight[a:b], who)
+        rows.append(_ratio_interval((missed ** 2).sum(1), whole, who, refits))
     return pd.DataFrame(rows, columns=["value", "low", "high", "n"])
 
-def _ratio_interval(left:np.ndarray, whole:np.ndarray, subject:np.ndarray|None) -> tuple:
-    "1 − mean(left)/mean(whole) with its interval, which reaches 0 if the value is below."
+def _refit_variance(missed:np.ndarray, wobble:float, subject:np.ndarray|None) -> float:
+    "Variance of the mean squared error that each row's influence does not show: every pair of rows meets twice, as test and training."
+    people, moments = len(missed) if subject is None else len(pd.unique(subject)), missed.T @ missed / len(missed)
+    return 4 / people * wobble * (moments ** 2).sum() / max(np.trace(moments), 1e-12)
+
+def _ratio_interval(left:np.ndarray, whole:np.ndarray, subject:np.ndarray|None, refits:float=0.0) -> tuple:
+    "1 − mean(left)/mean(whole) with its interval, which reaches 0 if the value is below; `refits`: more variance of mean(left)."
     n = len(left)
     if whole.sum() <= 1e-9 * n:
         return np.nan, np.nan, np.nan, n
     ratio = left.sum() / whole.sum()
     pull = (left - ratio * whole) / whole.mean()
-    reach = _reach(pull, subject) / n
+    reach = np.hypot(_reach(pull, subject) / n, 2 * np.sqrt(refits) / whole.mean())
     return 1 - ratio, 1 - ratio - reach, max(1 - ratio + reach, 0.0), n
 
 def _reach(pull:np.ndarray, subject:np.ndarray|None, few:int|None=None) -> float:
@@ -591,14 +611,13 @@ def visibility(
     "How much of each column a linear model reads from the embedding of people it has not seen. Raises `CohortError`."
     z, d = _embedding_of(table, embedding, subject), design(table, schema=schema, gaps=False)
     fold, subject = _folds(len(z), subject, folds, seed)
-    guess = read_out(z, d.matrix, d.known[:, d.owner], fold)
-    return _visibility(d, guess, fold, subject)
+    return _visibility(d, *_read_wobble(z, d.matrix, d.known[:, d.owner], fold), fold, subject)
 
 # %% ../nbs/15_information.ipynb #3473eed1
-def _visibility(d:Design, guess:np.ndarray, fold:np.ndarray, subject:np.ndarray|None) -> pd.DataFrame:
+def _visibility(d:Design, guess:np.ndarray, wobble:np.ndarray, fold:np.ndarray, subject:np.ndarray|None) -> pd.DataFrame:
     "R² of every block, AUC of those with levels."
     start = np.searchsorted(d.owner, np.arange(len(d.columns)))
-    made = explained(d.matrix, guess, d.known[:, d.owner], d.spread ** 2, start, subject=subject).set_axis(list(d.columns))
+    made = explained(d.matrix, guess, d.known[:, d.owner], d.spread ** 2, start, subject=subject, wobble=wobble).set_axis(list(d.columns))
     areas = [_block_auc(d, guess, j, fold, subject) for j in range(len(d.columns))]
     return made.join(pd.DataFrame(areas, made.index, ["auc", "auc_low", "auc_high"])).rename_axis("column")
 
@@ -643,16 +662,17 @@ def _residuals(
     d:Design, # from `design`, without marks of gaps
     *,
     clusters:pd.Series|None=None, # column -> cluster: mates are not among the others; None: all other columns are
-) -> tuple[np.ndarray, np.ndarray]: # (n, q) what the others leave unexplained, 0 where missing, in SD of the column; share left, (p,)
+) -> tuple[np.ndarray, np.ndarray]: # (n, q) what the others leave unexplained, 0 where missing, in SD of the column; share left given complete others, (p,)
     "What is left of each column after linear regression on all others."
     who = np.arange(len(d.columns)) if clusters is None else clusters.reindex(list(d.columns)).to_numpy()
     x, lost = fill_gaps(d)
-    mix = unexplained(gram_matrix(x) + lost, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
+    gram = gram_matrix(x) + lost
+    mix = unexplained(gram, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
     known = d.known[:, d.owner]
     left = x @ mix
     left = np.where(known, left - (left * known).sum(0) / np.maximum(known.sum(0), 1), 0).astype(np.float32)
-    sums = [np.bincount(d.owner, weights=np.einsum("nq,nq->q", v, v, dtype=float) * d.spread ** 2, minlength=len(d.columns))
-            for v in (left, d.matrix)]
+    variance = np.einsum("ij,ij->j", mix, gram @ mix), np.diag(gram)  # not that of `left`: gaps were filled with the column's own help
+    sums = [np.bincount(d.owner, weights=v * d.spread ** 2, minlength=len(d.columns)) for v in variance]
     return left, np.divide(*sums, out=np.full(len(d.columns), np.nan), where=sums[1] > 0)
 
 # %% ../nbs/15_information.ipynb #180c6558
@@ -665,7 +685,7 @@ def uniqueness(
     subject:Sequence|None=None, # who each row belongs to, (n,)
     folds:int=5, # of the cross-validation
     seed:int=0, # of the folds
-) -> pd.DataFrame: # index: columns; value (R² of the rest), low, high, n, left (share of the column that others don't explain)
+) -> pd.DataFrame: # index: columns; value (R² of the rest), low, high, n, left (share that the others, were they complete, don't explain: 1/VIF of a number)
     "What the embedding shows of a column that the other columns do not tell: the visibility of its residual."
     z, d = _embedding_of(table, embedding, subject), design(table, schema=schema, gaps=False)
     fold, subject = _folds(len(z), subject, folds, seed)
@@ -679,7 +699,8 @@ def _uniqueness(d:Design, z:np.ndarray, clusters:pd.Series|None, fold:np.ndarray
     scale = np.sqrt(np.einsum("nq,nq->q", left, left, dtype=float) / np.maximum(known.sum(0), 1))
     left /= np.maximum(scale, 1e-9).astype(np.float32)
     start = np.searchsorted(d.owner, np.arange(len(d.columns)))
-    made = explained(left, read_out(z, left, known, fold), known, (scale * d.spread) ** 2, start, subject=subject)
+    guess, wobble = _read_wobble(z, left, known, fold)
+    made = explained(left, guess, known, (scale * d.spread) ** 2, start, subject=subject, wobble=wobble)
     made.loc[share < least, ["value", "low", "high"]] = 0.0
     return made.assign(left=share).set_axis(list(d.columns)).rename_axis("column")
 
@@ -889,7 +910,7 @@ def _embedding_columns(made:pd.DataFrame, d:Design, z:np.ndarray, subject:Any, f
     "Visibility, information and uniqueness, each with its interval; doubts about the information."
     fold, subject = _folds(len(z), subject, 5, seed)
     reading = Reading.of(d, z, fold, subject)
-    seen = _visibility(d, reading.unseen, fold, subject).drop(columns="n")
+    seen = _visibility(d, reading.unseen, reading.wobble, fold, subject).drop(columns="n")
     told, own = _information(reading, flexible, seed), _uniqueness(d, z, None, fold, subject)
     parts = [_renamed(seen, "visibility"), _renamed(told[["value", "low", "high", "linear", "bent"]], "information"),
              _renamed(own[["value", "low", "high"]], "uniqueness"), own.left.rename("unshared")]
