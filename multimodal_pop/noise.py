@@ -361,37 +361,38 @@ def _skills(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _strength(accuracy:np.ndarray, k:int) -> np.ndarray:
     "The log evidence of one answer of each annotator, (annotators,)."
-    accuracy = np.clip(accuracy, 1 / k + 0.01, 0.995)
+    accuracy = np.clip(accuracy, 0.005, 0.995)
     return np.log(accuracy * (k - 1) / (1 - accuracy))
 
 def _weigh(hot:np.ndarray, accuracy:np.ndarray) -> np.ndarray:
     "Each annotator's log evidence, (n, annotators, k)."
     return hot * _strength(accuracy, hot.shape[2])[:, None]
 
-def _silent(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> np.ndarray:
+def _silent(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
     "Annotators whose answers don't depend on the others', though their accuracy promises that they do, (annotators,) bool."
     k, counts, weights, silent = hot.shape[2], hot.sum(1), _weigh(hot, accuracy), np.zeros(hot.shape[1], bool)
-    for a, promise in enumerate((k * accuracy - 1) / (k - 1)):
+    promises = np.where(varied, (k * accuracy - 1) / (k - 1), 1) # of one and the same answer, how often it is right tells nothing
+    for a, promise in enumerate(promises):
         seen = hot[:, a].any(1) & (counts.sum(1) > 1)
         if not seen.any():
             continue
-        rest = counts[seen] - hot[seen, a]
-        share, true = rest / rest.sum(1, keepdims=True), softmax((weights.sum(1) - weights[:, a])[seen] + balance, axis=1)
-        moves = lambda with_it: ((with_it - with_it.mean(0)) *
-                                 (share - share.mean(0))).sum(1)  # how far it goes with the others', chance taken off
-        met = moves(hot[seen, a].astype(float))
-        margin = 2 * met.std() / np.sqrt(len(met))
-        silent[a] = met.mean() - margin <= 0 and met.mean() + margin < promise * moves(true).mean() - 1e-9
+        theirs = softmax((weights.sum(1) - weights[:, a])[seen] + balance, axis=1) # who errs more than chance counts against
+        own, theirs = hot[seen, a] - hot[seen, a].mean(0), theirs - theirs.mean(0) # chance taken off
+        met, could = np.sign(promise) * (own * theirs).sum(1), abs(promise) * (theirs ** 2).sum(1)
+        margin = 2 * max(met.std(), could.std()) / np.sqrt(len(met)) + 1 / len(met)
+        silent[a] = met.mean() <= margin and met.mean() + margin < could.mean()
     return silent
 
 def _speaking(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Whose answers tell anything, (annotators,) bool; of these the accuracy, and the classes' log balance."
-    kept = np.ones(hot.shape[1], bool)
+    kept, varied = np.ones(hot.shape[1], bool), hot.any(0).sum(1) > 1
     while True:
-        accuracy, balance = _skills(votes.loc[:, kept], hot[:, kept])
-        silent = _silent(hot[:, kept], accuracy, balance)
+        heard = kept & varied if (kept & varied).any() else kept # who always says the same is judged by the others, not they by him
+        accuracy = np.full(len(kept), 1 / hot.shape[2])
+        accuracy[heard], balance = _skills(votes.loc[:, heard], hot[:, heard])
+        silent = _silent(hot[:, kept], accuracy[kept], balance, varied[kept])
         if silent.all() or not silent.any():
-            return kept, accuracy, balance
+            return kept, *_skills(votes.loc[:, kept], hot[:, kept])
         kept[np.flatnonzero(kept)[silent]] = False
 
 def consensus(
@@ -400,15 +401,18 @@ def consensus(
     classes:int|None=None, # number of classes; None: as many as are used
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
     "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Raises `CohortError`."
-    votes, hot, k = _read_answers(votes, classes)
-    kept, accuracy, balance = _speaking(votes, hot)
+    votes, hot, _ = _read_answers(votes, classes)
+    return _agreed(votes, hot, *_speaking(votes, hot))
+
+def _agreed(votes:pd.DataFrame, hot:np.ndarray, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
+    "The consensus of those whose answers tell anything."
     soft, answers = softmax(_weigh(hot[:, kept], accuracy).sum(1) + balance, axis=1), hot.sum((1, 2))
     label = soft.argmax(1)
     rows = np.arange(len(votes))
     agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
     return pd.DataFrame(
         {"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
-         **{f"p_{c}": soft[:, c] for c in range(k)}}, index=votes.index)
+         **{f"p_{c}": soft[:, c] for c in range(hot.shape[2])}}, index=votes.index)
 
 # %% ../nbs/11_noise.ipynb #ea134854
 class _Given(NamedTuple):
@@ -482,7 +486,7 @@ def annotator_quality(
 
     Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs."""
     votes, hot, k = _read_answers(votes, classes)
-    kept, *start = _speaking(votes, hot)
+    kept, *start = speaking = _speaking(votes, hot)
     accuracies = np.repeat([[np.nan], [0.0], [1.0]], hot.shape[1], axis=1)
     accuracies[:, kept] = _accuracies(hot[:, kept], *start)
     counts, met, rows = hot.sum(1), (hot.any(2).T @ hot[:, kept].any(2)) > 0, []
@@ -501,5 +505,5 @@ def annotator_quality(
         rows, columns=[
             "annotator", "rows", "agreement", "low", "high", "chance", "accuracy", "accuracy_low", "accuracy_high"
         ])
-    table.attrs["consensus"] = Attached(consensus(votes, classes=k))
+    table.attrs["consensus"] = Attached(_agreed(votes, hot, *speaking))
     return table
