@@ -28,7 +28,7 @@ from .evaluate import check_embedding, interval_over
 from .noise import (NoiseEstimate, _group_matrices, _known_matrix, adjusted_margin, centred_log,
                                   entropy_adjusted, estimate_noise, fit_pool, noise_matrix, self_confidence,
                                   shrink_groups, unblur)
-from .rates import _check
+from .rates import _check, _classes
 
 # %% ../nbs/13_annotate.ipynb #7feafd65
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,7 @@ def vote_evidence(
 ) -> np.ndarray: # log P(answers | true class), (n, k), up to a constant of the row
     "What the answers say: an annotator is right with some probability, and otherwise names any other class alike."
     gain = np.log(accuracy * (k - 1) / (1 - accuracy))
-    out = np.zeros(n * k)
-    np.add.at(out, votes.row * k + votes.label, gain[votes.who])
-    return out.reshape(n, k)
+    return np.bincount(votes.row * k + votes.label, gain[votes.who], n * k).reshape(n, k)
 
 # %% ../nbs/13_annotate.ipynb #ef2c1470
 PRIOR = 18, 2 # imagined answers of a new annotator: right, wrong
@@ -99,7 +97,7 @@ class Review:
     @property
     def evidence(self) -> np.ndarray:
         "P(given label, answers | true class), the largest of a row 1, (n, k)."
-        logs = np.log(self.matrices[self.codes, :, self.given] + 1e-9) + vote_evidence(self.votes, self.accuracy, *self.probs.shape)
+        logs = np.log(self.matrices + 1e-9)[self.codes, :, self.given] + vote_evidence(self.votes, self.accuracy, *self.probs.shape)
         return np.exp(logs - logs.max(1, keepdims=True))
 
     @property
@@ -445,10 +443,10 @@ def _reasons(rows:np.ndarray, strategy:str, review:Review, first:np.ndarray) -> 
     "Why each row is on the list, in words."
     posterior, model = review.posterior[rows], review.probs[rows]
     rates = 1 - (review.matrices * np.eye(model.shape[1])).sum((1, 2)) / model.shape[1]
-    counts, texts = review.votes.counts(*review.probs.shape)[rows], []
+    size, counts, texts = np.bincount(review.codes), review.votes.counts(*review.probs.shape)[rows], []
     for i, row in enumerate(rows):
         parts = [f"given {review.given[row]}, model says {model[i].argmax()} ({model[i].max():.0%})"]
-        if review.names:
+        if review.names and size[review.codes[row]] >= SMALL:
             parts.append(f"group {review.names[review.codes[row]]}: about {rates[review.codes[row]]:.0%} of labels wrong")
         if counts[i].sum():
             parts.append("answers so far: " + ", ".join(f"{c} × {label}" for label, c in enumerate(counts[i]) if c))
@@ -597,7 +595,9 @@ def simulate_review(
             f"combine {combine!r} is not known; choose one of {', '.join(WAYS)}, or None for the strategy's own")
     same_rows(labels=labels, truth=truth, probs=probs, groups=groups, annotator=annotator)
     given, model, codes, names = _check(labels, probs, groups)
-    truth = _check(truth, model)[0]
+    if np.shape(truth) != given.shape:
+        raise CohortError(f"truth has shape {np.shape(truth)}; give the true label of each of the {len(given)} rows")
+    truth = _classes(np.asarray(truth), model.shape[1], "truth")
     (n, k), (answer, people) = model.shape, annotators(annotator, truth, model.shape[1])
     if combine == "fusion" or strategy in ("fusion", "expected gain"):
         review = fuse(given, model, noise=noise, groups=groups, seed=seed)

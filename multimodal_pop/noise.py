@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import stats
+from scipy import sparse, stats
 from scipy.special import expit, logsumexp, softmax
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.neighbors import NearestNeighbors
@@ -361,37 +361,38 @@ def _skills(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _strength(accuracy:np.ndarray, k:int) -> np.ndarray:
     "The log evidence of one answer of each annotator, (annotators,)."
-    accuracy = np.clip(accuracy, 1 / k + 0.01, 0.995)
+    accuracy = np.clip(accuracy, 0.005, 0.995)
     return np.log(accuracy * (k - 1) / (1 - accuracy))
 
 def _weigh(hot:np.ndarray, accuracy:np.ndarray) -> np.ndarray:
     "Each annotator's log evidence, (n, annotators, k)."
     return hot * _strength(accuracy, hot.shape[2])[:, None]
 
-def _silent(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> np.ndarray:
+def _silent(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
     "Annotators whose answers don't depend on the others', though their accuracy promises that they do, (annotators,) bool."
     k, counts, weights, silent = hot.shape[2], hot.sum(1), _weigh(hot, accuracy), np.zeros(hot.shape[1], bool)
-    for a, promise in enumerate((k * accuracy - 1) / (k - 1)):
+    promises = np.where(varied, (k * accuracy - 1) / (k - 1), 1) # of one and the same answer, how often it is right tells nothing
+    for a, promise in enumerate(promises):
         seen = hot[:, a].any(1) & (counts.sum(1) > 1)
         if not seen.any():
             continue
-        rest = counts[seen] - hot[seen, a]
-        share, true = rest / rest.sum(1, keepdims=True), softmax((weights.sum(1) - weights[:, a])[seen] + balance, axis=1)
-        moves = lambda with_it: ((with_it - with_it.mean(0)) *
-                                 (share - share.mean(0))).sum(1)  # how far it goes with the others', chance taken off
-        met = moves(hot[seen, a].astype(float))
-        margin = 2 * met.std() / np.sqrt(len(met))
-        silent[a] = met.mean() - margin <= 0 and met.mean() + margin < promise * moves(true).mean() - 1e-9
+        theirs = softmax((weights.sum(1) - weights[:, a])[seen] + balance, axis=1) # who errs more than chance counts against
+        own, theirs = hot[seen, a] - hot[seen, a].mean(0), theirs - theirs.mean(0) # chance taken off
+        met, could = np.sign(promise) * (own * theirs).sum(1), abs(promise) * (theirs ** 2).sum(1)
+        margin = 2 * max(met.std(), could.std()) / np.sqrt(len(met)) + 1 / len(met)
+        silent[a] = met.mean() <= margin and met.mean() + margin < could.mean()
     return silent
 
 def _speaking(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Whose answers tell anything, (annotators,) bool; of these the accuracy, and the classes' log balance."
-    kept = np.ones(hot.shape[1], bool)
+    kept, varied = np.ones(hot.shape[1], bool), hot.any(0).sum(1) > 1
     while True:
-        accuracy, balance = _skills(votes.loc[:, kept], hot[:, kept])
-        silent = _silent(hot[:, kept], accuracy, balance)
+        heard = kept & varied if (kept & varied).any() else kept # who always says the same is judged by the others, not they by him
+        accuracy = np.full(len(kept), 1 / hot.shape[2])
+        accuracy[heard], balance = _skills(votes.loc[:, heard], hot[:, heard])
+        silent = _silent(hot[:, kept], accuracy[kept], balance, varied[kept])
         if silent.all() or not silent.any():
-            return kept, accuracy, balance
+            return kept, *((accuracy, balance) if heard.all() else _skills(votes.loc[:, kept], hot[:, kept]))
         kept[np.flatnonzero(kept)[silent]] = False
 
 def consensus(
@@ -400,15 +401,18 @@ def consensus(
     classes:int|None=None, # number of classes; None: as many as are used
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
     "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Raises `CohortError`."
-    votes, hot, k = _read_answers(votes, classes)
-    kept, accuracy, balance = _speaking(votes, hot)
+    votes, hot, _ = _read_answers(votes, classes)
+    return _agreed(votes, hot, *_speaking(votes, hot))
+
+def _agreed(votes:pd.DataFrame, hot:np.ndarray, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
+    "The consensus of those whose answers tell anything."
     soft, answers = softmax(_weigh(hot[:, kept], accuracy).sum(1) + balance, axis=1), hot.sum((1, 2))
     label = soft.argmax(1)
     rows = np.arange(len(votes))
     agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
     return pd.DataFrame(
         {"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
-         **{f"p_{c}": soft[:, c] for c in range(k)}}, index=votes.index)
+         **{f"p_{c}": soft[:, c] for c in range(hot.shape[2])}}, index=votes.index)
 
 # %% ../nbs/11_noise.ipynb #ea134854
 class _Given(NamedTuple):
@@ -416,43 +420,45 @@ class _Given(NamedTuple):
     row: np.ndarray # (answers,)
     who: np.ndarray # (answers,)
     said: np.ndarray # (answers,)
-    beside: np.ndarray # has somebody else answered in this row? (answers,) bool
+    beside: np.ndarray # has somebody else answered in this row? (answers, 1) bool
+    cells: sparse.csr_array # adds up over those who said the same in a row, (rows * classes, annotators)
+    people: sparse.csr_array # adds up over each annotator's answers, (annotators, answers)
     shape: tuple # rows, annotators, classes
 
     @classmethod
     def of(cls, hot:np.ndarray) -> "_Given":
+        n, people, k = hot.shape
         row, who, said = np.nonzero(hot)
-        return cls(row, who, said, (np.bincount(row, minlength=len(hot)) > 1)[row], hot.shape)
-
-    def by_annotator(self, values:np.ndarray) -> np.ndarray:
-        "Sums over each annotator's answers, (annotators,)."
-        return np.bincount(self.who, values, self.shape[1])
+        beside, one = (np.bincount(row, minlength=n) > 1)[row, None], np.ones(len(row))
+        return cls(row, who, said, beside, sparse.csr_array((one, (row * k + said, who)), (n * k, people)),
+                   sparse.csr_array((one, (who, np.arange(len(row)))), (people, len(row))), hot.shape)
 
 def _meet(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "How far each answer meets the others' beyond what an always wrong one would, and how far an always right one could, (answers,) each."
+    "How far each answer meets the others' beyond what an always wrong one would, and how far an always right one could, (answers, tries) each; of accuracies (annotators, tries)."
     n, _, k = given.shape
-    own, each = _strength(accuracy, k)[given.who], np.arange(len(given.row))
-    others = (np.bincount(given.row * k + given.said, own, n * k).reshape(n, k) + balance)[given.row]
-    others[each, given.said] -= own
+    own = _strength(accuracy, k)
+    others = ((given.cells @ own).reshape(n, k, -1) + balance[:, None])[given.row]
+    others[np.arange(len(given.row)), given.said] -= own[given.who]
     others = softmax(others, axis=1)
-    known = (others ** 2).sum(1)
+    known, theirs = (others ** 2).sum(1), others[np.arange(len(given.row)), given.said]
     unknown = (1 - known) / (k - 1)
-    return given.beside * (others[each, given.said] - unknown), given.beside * (known - unknown)
+    return given.beside * (theirs - unknown), given.beside * (known - unknown)
 
 def _solve(given:_Given, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray, rounds:int=30) -> np.ndarray:
-    "Accuracies (annotators,) at which everybody meets the others as often as expected; row i counts `times[i]`. Who can't be judged keeps their own."
+    "Accuracies (annotators, tries) at which everybody meets the others as often as expected; row i counts `times[i]` (rows, tries). Who can't be judged keeps their own."
+    accuracy = np.repeat(accuracy[:, None], times.shape[1], axis=1)
     for _ in range(rounds):
-        met, spread = (given.by_annotator(times[given.row] * part) for part in _meet(given, accuracy, balance))
-        judged = spread > 1e-6 * max(times.sum(), 1)
+        met, spread = (given.people @ (times[given.row] * part) for part in _meet(given, accuracy, balance))
+        judged = spread > 1e-6 * np.maximum(times.sum(0), 1)
         accuracy = np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
     return np.where(judged, accuracy, np.nan)
 
 def _cautious(given:_Given, start:np.ndarray, balance:np.ndarray, times:np.ndarray, seen:np.ndarray) -> np.ndarray:
     "Lower limits (annotators,) if the others are no better than the model that started it off says."
-    (met, spread), times = _meet(given, start, balance), times[given.row]
-    total = np.maximum(given.by_annotator(times * spread), 1e-12)
-    value = np.clip(given.by_annotator(times * met) / total, 0, 1)
-    variance = given.by_annotator(times * (met - value[given.who] * spread) ** 2) / total ** 2
+    (met, spread), times = (part[:, 0] for part in _meet(given, start[:, None], balance)), times[given.row]
+    total = np.maximum(given.people @ (times * spread), 1e-12)
+    value = np.clip(given.people @ (times * met) / total, 0, 1)
+    variance = given.people @ (times * (met - value[given.who] * spread) ** 2) / total ** 2
     size = effective_interval(value, variance, seen, seen)[2]
     return stats.beta.ppf(0.025, value * size + 0.5, (1 - value) * size + 0.5)
 
@@ -462,9 +468,10 @@ def _accuracies(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=
     part, counts = generator(0, "parts").permutation(len(hot)) % parts, np.zeros((parts, len(kinds)))
     np.add.at(counts, (part, kind.ravel()), 1)
     kinds, total = _Given.of(kinds.reshape(-1, *hot.shape[1:])), counts.sum(0)
-    value = _solve(kinds, start, balance, total)
+    value = _solve(kinds, start, balance, total[:, None])[:, 0]
     first = np.where(np.isnan(value), start, value)
-    without = np.array([_solve(kinds, first, balance, total - left_out) for left_out in counts])
+    together = np.array_split(total - counts, min(parts, 1 + len(kinds.row) * parts // 2 ** 20)) # a million answers in memory
+    without = np.concatenate([_solve(kinds, first, balance, some.T).T for some in together])
     margin = stats.t.ppf(0.975, parts - 1) * np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
     clipped, seen = np.clip(value, 0, 1), (hot.any(2) & (hot.sum((1, 2)) > 1)[:, None]).sum(0)
     least = stats.beta.ppf([[0.025], [0.975]], clipped * seen + 0.5, (1 - clipped) * seen + 0.5)
@@ -482,7 +489,7 @@ def annotator_quality(
 
     Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs."""
     votes, hot, k = _read_answers(votes, classes)
-    kept, *start = _speaking(votes, hot)
+    kept, *start = speaking = _speaking(votes, hot)
     accuracies = np.repeat([[np.nan], [0.0], [1.0]], hot.shape[1], axis=1)
     accuracies[:, kept] = _accuracies(hot[:, kept], *start)
     counts, met, rows = hot.sum(1), (hot.any(2).T @ hot[:, kept].any(2)) > 0, []
@@ -501,5 +508,5 @@ def annotator_quality(
         rows, columns=[
             "annotator", "rows", "agreement", "low", "high", "chance", "accuracy", "accuracy_low", "accuracy_high"
         ])
-    table.attrs["consensus"] = Attached(consensus(votes, classes=k))
+    table.attrs["consensus"] = Attached(_agreed(votes, hot, *speaking))
     return table

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 
 from .cohort import CohortError, row_list, same_rows, subject_codes
-from .core import COLORS, generator, new_ax, suppress_small
+from .core import COLORS, SMALL, generator, new_ax, suppress_small
 
 # %% ../nbs/11_rates.ipynb #bd532d7d
 def noise_matrix(
@@ -87,17 +87,23 @@ def _check(labels:Any, probs:Any, groups:Any=None, **beside:Any) -> tuple[np.nda
     probs = np.stack([1 - probs, probs], axis=1) if probs.ndim == 1 else probs
     if probs.ndim != 2 or len(probs) != len(raw) or probs.shape[1] < 2:
         raise CohortError(f"probs have shape {probs.shape}; with {len(raw)} labels they must be ({len(raw)}, classes)")
-    try:
-        values = raw.astype(float)
-    except (TypeError, ValueError):
-        raise CohortError("labels are not numbers; code the classes as 0, 1, … in the order of the columns of probs") from None
-    bad = ~np.isin(values, np.arange(probs.shape[1]))
-    if bad.any():
-        raise CohortError(f"labels are missing or not one of 0 to {probs.shape[1] - 1} in {row_list(bad)}; leave these rows out")
+    values = _classes(raw, probs.shape[1])
     bad = ~np.isfinite(probs).all(1) | (probs < -1e-6).any(1) | (np.abs(probs.sum(1) - 1) > 1e-3)
     if bad.any():
         raise CohortError(f"probs are not probabilities that sum to one in {row_list(bad)}")
-    return values.astype(int), np.clip(probs, 0, 1), *_codes(groups, len(raw))
+    return values, np.clip(probs, 0, 1), *_codes(groups, len(raw))
+
+def _classes(labels:np.ndarray, k:int, name:str="labels") -> np.ndarray:
+    "Labels as ints; complaints call them by their name."
+    try:
+        values = labels.astype(float)
+    except (TypeError, ValueError):
+        raise CohortError(f"{name} are not numbers; code the classes as 0, 1, … in the order of the columns of probs") from None
+    bad = ~np.isin(values, np.arange(k))
+    if bad.any():
+        raise CohortError(f"{name} are missing or not one of 0 to {k - 1} in {row_list(bad)}; leave these rows out")
+    return values.astype(int)
+
 
 # %% ../nbs/11_rates.ipynb #c7bab863
 def _codes(groups:Any, n:int) -> tuple[np.ndarray, list]:
@@ -105,7 +111,7 @@ def _codes(groups:Any, n:int) -> tuple[np.ndarray, list]:
     if groups is None:
         return np.zeros(n, int), []
     if isinstance(groups, pd.DataFrame):
-        groups = groups.astype(str).agg(", ".join, axis=1)
+        groups = groups.astype(str).agg(", ".join, axis=1).mask(groups.isna().any(axis=1))
     values = pd.Series(np.asarray(groups))
     if len(values) != n:
         raise CohortError(f"groups: {len(values)} rows, but there are {n} labels")
@@ -399,7 +405,7 @@ class NoiseEstimate:
     identifiable: bool # True: 95 % intervals from an audit; False: bounds
     n: int # rows
     audited: int = 0 # rows with an expert's label
-    by_group: dict = field(default_factory=dict) # group -> NoiseEstimate
+    by_group: dict = field(default_factory=dict, repr=False) # group -> NoiseEstimate; small ones too, so they are not printed
     p_noise: float = np.nan # of 'the expert's slips explain the errors'
     p_gap: float = np.nan # of 'noise is the same in all groups'
     separability: float = np.nan # clean AUC if noise were the largest possible
@@ -412,17 +418,24 @@ class NoiseEstimate:
     def __array__(self, dtype:Any=None, copy:Any=None) -> np.ndarray:
         return np.array(self.matrix, dtype=dtype)
 
+    @property
+    def shown(self) -> dict:
+        "All, and the groups that are large enough to be shown: name -> NoiseEstimate."
+        return {"all": self, **{name: e for name, e in self.by_group.items() if e.n >= SMALL}}
+
     def table(self) -> pd.DataFrame:
-        "One row for each group and entry: group, true, given, value, low, high."
+        "One row for each entry of all and of each group that is large enough to be shown: group, true, given, value, low, high."
         k = len(self.matrix)
         return pd.DataFrame([(name, t, g, e.matrix[t, g], e.low[t, g], e.high[t, g])
-                             for name, e in {"all": self, **self.by_group}.items() for t in range(k) for g in range(k)],
+                             for name, e in self.shown.items() for t in range(k) for g in range(k)],
                             columns=["group", "true", "given", "value", "low", "high"])
 
     def _repr_html_(self) -> str:
         ranges = lambda e: f"{e.rate:.1%} ({e.rate_low:.1%} to {e.rate_high:.1%})"
-        rows = pd.DataFrame([(name, suppress_small(e.n), suppress_small(e.audited), ranges(e))
-                             for name, e in {"all": self, **self.by_group}.items()],
+        parts = pd.DataFrame({name: (e.n, e.audited) for name, e in self.by_group.items()}, index=["rows", "audited"], dtype=int).T
+        parts = parts.apply(suppress_small, whole=True) # or the small ones would follow by subtraction
+        counts = {"all": (suppress_small(self.n), suppress_small(self.audited)), **dict(zip(self.by_group, parts.to_numpy()))}
+        rows = pd.DataFrame([(name, *counts[name], ranges(self.shown[name]) if name in self.shown else "not shown") for name in counts],
                             columns=["group", "rows", "audited", "wrong labels (limits)"])
         k = range(len(self.matrix))
         cells = pd.DataFrame([[f"{self.matrix[t, g]:.2f} ({self.low[t, g]:.2f} to {self.high[t, g]:.2f})" for g in k] for t in k],
@@ -807,7 +820,7 @@ def _bounds(given:np.ndarray, probs:np.ndarray, clean:np.ndarray, matrix:np.ndar
                          separability=implied_auc(given, clean, matrix), audit_rows=rows, **extra)
 
 def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list, who:np.ndarray, seed:int) -> NoiseEstimate:
-    "Bounds for all and for each group; the whole is bounded by its groups."
+    "Bounds for all and for each group; the whole is bounded by its groups, each as heavy as it is."
     clean, matrices = clean_posterior(given, probs[None], codes, people=who, largest=True, seed=seed)
     once = np.zeros(len(given), bool)
     once[np.unique(who, return_index=True)[1]] = True # limits count people, not rows
@@ -819,13 +832,15 @@ def _unaudited(given:np.ndarray, probs:np.ndarray, codes:np.ndarray, names:list,
     }
     weight = np.bincount(codes) / len(codes)
     joint = sum(w * e.joint for w, e in zip(weight, groups.values()))
-    worst = lambda name, pick: pick([getattr(e, name) for e in groups.values()])
+    each = lambda name: np.array([getattr(e, name) for e in groups.values()])
+    share = weight[:, None] * (each("prior") + 1e-9) # of each true class, which group its rows are in
+    share = (share / share.sum(0))[:, :, None]
     return NoiseEstimate(
-        _rows_to_one(joint), joint.sum(1), float(1 - joint.trace()), worst("low", np.minimum.reduce),
-        worst("high", np.maximum.reduce), 0.0, worst("rate_high", max), False, len(given), by_group=groups,
+        _rows_to_one(joint), joint.sum(1), float(1 - joint.trace()), (share * each("low")).sum(0),
+        (share * each("high")).sum(0), 0.0, float(weight @ each("rate_high")), False, len(given), by_group=groups,
         separability=float(weight @ [e.separability for e in groups.values()]),
         p_gap=gap_test(given[once], codes[once], _plateau_strata(given[once], probs[once]), seed=seed),
-        audit_rows=worst("audit_rows", max))
+        audit_rows=int(each("audit_rows").max()))
 
 def _plateau_strata(given:np.ndarray, probs:np.ndarray) -> np.ndarray:
     "The plateau each row lies on, -1 for none; a row on two belongs to the later class. Of raw probabilities: the clean posterior knows the groups and would sort them apart."
@@ -884,9 +899,9 @@ def plot_groups(
     *,
     truth:Mapping|None=None, # group -> true rate, drawn in black
 ) -> Axes: # a forest plot of the noise rates
-    "Share of wrong labels in each group with limits."
-    ax = new_ax(ax, figsize=(6, 1.2 + 0.35 * (1 + len(estimate.by_group))))
-    entries = {"all": estimate, **estimate.by_group}
+    "Share of wrong labels with limits, in each group that is large enough to be shown."
+    entries = estimate.shown
+    ax = new_ax(ax, figsize=(6, 1.2 + 0.35 * len(entries)))
     for place, (name, e) in enumerate(entries.items()):
         ax.plot([e.rate_low, e.rate_high], [place] * 2, color=COLORS["doubt"])
         ax.plot(e.rate, place, "o", color=COLORS["doubt"])
