@@ -240,13 +240,22 @@ def own_table() -> Target:
 def with_column(
     cohort:Cohort, # n participants
     column:str, # which column
-    value:Any, # a value, or n of them; None = missing
+    value:Any, # a value, or n of them in the order of the table (a Series with its index); None = missing
 ) -> Cohort: # without images, labels and reports
     "The same people with one column of the table changed."
     if column not in _people_of(cohort).columns:
         raise CohortError(f"the table has no column {column!r}")
     if value is None and cohort.schema[column].kind in ("continuous", "ordinal", "binary"):
         value = np.nan
+    if np.ndim(value) and np.shape(value) != (len(cohort),):
+        raise CohortError(f"{column}: values of shape {np.shape(value)} for {len(cohort)} people; give one value, or one for each of them")
+    if isinstance(value, pd.Series):  # `assign` would match by the index, and call missing what it doesn't find
+        if not value.index.equals(cohort.table.index):
+            raise CohortError(
+                f"{column}: the values are a Series with other ids than the table; match them by id, or give an array in"
+                " the order of the table"
+            )
+        value = value.array
     plain = cohort.table.astype({column: object}) if cohort.table[column].dtype == "category" else cohort.table
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CohortWarning)  # a constant column is what we want
