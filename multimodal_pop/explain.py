@@ -19,6 +19,7 @@ __all__ = ['LIMITS', 'STRUCTURES', 'rank_similarity', 'edge_maps', 'pooled', 're
 # %% ../nbs/17_explain.ipynb #723d47ad
 import copy
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
@@ -38,7 +39,7 @@ from torch.nn import functional as F
 from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target,
                                         as_target, ask, attribute, baseline_images, by_person, changed_table,
                                         choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
-                                        explain_images, fitting, grid_regions, held_still, image_space, images_of,
+                                        explain_images, find_layer, fitting, grid_regions, held_still, image_space, images_of,
                                         interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
                                         project_table, read_images, subject_of, vectors, with_column)
@@ -48,6 +49,7 @@ from .core import progress as show_progress
 from .evaluate import interval_over
 from .phantom import causes_of
 from .loop import read_rows
+from .records import LabelTable
 from .views import to_float
 
 # %% ../nbs/17_explain.ipynb #76a626c1
@@ -65,12 +67,12 @@ _all_ = [
 def rank_similarity(
     a:np.ndarray, # maps, (n, h, w)
     b:np.ndarray, # other maps of the same images
-) -> np.ndarray: # (n,) Spearman's correlation over pixels
+) -> np.ndarray: # (n,) Spearman's correlation over pixels, NaN where a map is the same everywhere
     "How alike two maps order the pixels of each image."
     ranks = [stats.rankdata(m.reshape(len(m), -1), axis=1) for m in (a, b)]
     ranks = [r - r.mean(1, keepdims=True) for r in ranks]
     size = np.sqrt((ranks[0] ** 2).sum(1) * (ranks[1] ** 2).sum(1))
-    return np.divide((ranks[0] * ranks[1]).sum(1), size, out=np.zeros(len(a)), where=size > 0)
+    return np.divide((ranks[0] * ranks[1]).sum(1), size, out=np.full(len(a), np.nan), where=size > 0)
 
 def edge_maps(
     images:Any, # (n, c, h, w)
@@ -153,9 +155,16 @@ def cascade(
     network:nn.Module, # any network
     groups:int=5, # steps of the cascade
 ) -> list[list[str]]: # names of modules, from the output to the input
-    "Layers with weights, in groups: the first group is nearest to the output."
-    layers = [name for name, m in network.named_modules() if list(m.parameters(recurse=False))]
-    return [list(part) for part in np.array_split(layers, min(groups, len(layers)))][::-1]
+    "Layers with weights, in groups: the first group is nearest to the output. A norm stays with the layer before it."
+    units = []
+    for name, module in network.named_modules():
+        sizes = [weight.ndim for weight in module.parameters(recurse=False)]
+        if sizes and (max(sizes) > 1 or not units):  # a weight matrix; scales and shifts alone hold little of what was learned
+            units.append([])
+        if sizes:
+            units[-1].append(name)
+    parts = np.array_split(np.arange(len(units)), max(1, min(groups, len(units))))
+    return [[name for k in part for name in units[k]] for part in parts][::-1]
 
 def randomised(
     network:nn.Module, # stays as it is
@@ -204,19 +213,21 @@ def pointing_game(
     masks:np.ndarray, # (n, h, w) bool
     *,
     stride:int=4, # how near counts as a hit, pixels
-) -> np.ndarray: # (n,) 1 = hit
-    "Whether the peak falls into the mask, or within one stride of it (Zhang et al. 2018)."
+) -> np.ndarray: # (n,) 1 = hit; NaN for empty masks
+    "Whether the peak falls into the mask, or within one stride of it (Zhang et al. 2018). An empty map has no peak and misses."
+    masks = np.asarray(masks)
     wide = ndimage.binary_dilation(masks, np.ones((1, 2 * stride + 1, 2 * stride + 1), bool))
-    return wide[(np.arange(len(maps)), *peaks(maps, side=stride).T)].astype(float)
+    hit = wide[(np.arange(len(maps)), *peaks(maps, side=stride).T)] & maps.any((1, 2))
+    return np.where(masks.any((1, 2)), hit, np.nan)
 
 def enrichment(
     maps:np.ndarray, # (n, h, w)
     masks:np.ndarray, # (n, h, w) bool
 ) -> np.ndarray: # (n,) 1 = as much as chance
-    "Share of the relevance that lies in the mask, divided by its share of the area; NaN for empty masks."
-    size, area = np.abs(maps), masks.mean((1, 2))
-    share = (size * masks).sum((1, 2)) / np.maximum(size.sum((1, 2)), 1e-30)
-    return np.divide(share, area, out=np.full(len(maps), np.nan), where=area > 0)
+    "Share of the relevance that lies in the mask, divided by its share of the area; NaN for empty masks and empty maps."
+    size, masks = np.abs(maps), np.asarray(masks)
+    chance = masks.mean((1, 2)) * size.sum((1, 2))
+    return np.divide((size * masks).sum((1, 2)), chance, out=np.full(len(maps), np.nan), where=chance > 0)
 
 # %% ../nbs/17_explain.ipynb #e6b52be5
 def moved_pixels(
@@ -337,7 +348,11 @@ def check_attribution(
     **options:Any, # of the methods
 ) -> pd.DataFrame: # method, check, value, low, high, limit, passed (None: the method promises nothing, or nothing can be said)
     "Put explanations to the test. `.attrs[\"curves\"]` holds deletion and insertion curves, `.attrs[\"maps\"]` the maps."
+    if not len(methods):
+        raise CohortError(f"methods= names none; choose among {', '.join(METHODS)}")
     question = ask(model, cohort, target)
+    if isinstance(options.get("layer"), nn.Module):  # the shuffled copy has a layer of that name, but not this one
+        options["layer"] = find_layer(question.scored, options["layer"])
     if masks is not None:
         fitting({"masks": masks}, question.images)
     control, subject = ask(model, cohort, target, shuffle=seed + 1), subject_of(cohort)
@@ -354,7 +369,8 @@ def check_attribution(
     if not isinstance(as_target(target, model), Target):
         found = [row for row in found if row["check"] != "shuffled labels"]  # an output has no labels that could be shuffled
     table = pd.DataFrame(found).sort_values("method", key=lambda m: m.map(list(methods).index), kind="stable").reset_index(drop=True)
-    table.attrs.update(curves=curves, maps=maps)
+    table = LabelTable(table)  # what it carries is left behind by `pd.concat` and by Parquet, which can do nothing with it
+    table.attrs = {"curves": curves, "maps": maps}
     return table
 
 # %% ../nbs/17_explain.ipynb #7db2f00a
@@ -495,16 +511,19 @@ def common_frame(
     theta = np.zeros((n, 2, 3), np.float32)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, 0, 2], theta[:, 1, 2] = zoom, zoom, x * there, y * there
     grid = F.affine_grid(torch.from_numpy(theta), [n, 1, h, w], align_corners=False)
-    return F.grid_sample(torch.from_numpy(np.ascontiguousarray(maps, np.float32))[:, None], grid, align_corners=False)[:, 0].numpy()
+    made = F.grid_sample(torch.from_numpy(np.ascontiguousarray(maps, np.float32))[:, None], grid, align_corners=False)[:, 0].numpy()
+    made[np.isnan(maps).any((1, 2))] = np.nan
+    return made
 
 def relevance_share(
     maps:np.ndarray, # (n, h, w)
     *,
     blur:float=1.0, # SD of the smoothing, pixels
-) -> np.ndarray: # (n, h, w) non-negative, sum 1
+) -> np.ndarray: # (n, h, w) non-negative, sum 1; NaN for empty maps
     "Each map as a distribution of relevance over the image."
     size = ndimage.gaussian_filter(np.abs(maps).astype(np.float32), (0, blur, blur))
-    return size / np.maximum(size.sum((1, 2), keepdims=True), 1e-30)
+    total = size.sum((1, 2), keepdims=True)
+    return np.divide(size, total, out=np.full_like(size, np.nan), where=total > 0)
 
 def centre_of_mass(
     share:np.ndarray, # (n, h, w) with sum 1
@@ -515,13 +534,16 @@ def centre_of_mass(
 
 # %% ../nbs/17_explain.ipynb #b2008948
 def sign_flip_test(
-    difference:np.ndarray, # paired differences, (n, …)
+    difference:np.ndarray, # paired differences, (n, …); rows with NaN are left out
     *,
     draws:int=999, # random signs
     seed:int=0, # of the signs
 ) -> tuple[np.ndarray, np.ndarray]: # mean (…), p corrected for all places (…)
     "Mean difference at each place, with p-values by the largest t over all places when signs are dealt at random (Westfall & Young 1993)."
+    difference = difference[~np.isnan(difference).reshape(len(difference), -1).any(1)]
     n, shape = len(difference), difference.shape[1:]
+    if not n:
+        return np.full(shape, np.nan), np.full(shape, np.nan)
     d = difference.reshape(n, -1).astype(np.float32)
     square = (d.astype(float) ** 2).mean(0)
     t_of = lambda mean: np.divide(
@@ -620,7 +642,7 @@ def _pair_row(a:str, b:str, kind:str, pairs:Sequence[tuple[np.ndarray, np.ndarra
     shift = np.mean([np.linalg.norm(centre_of_mass(x) - centre_of_mass(y), axis=1) for x, y in pairs], 0)
     each = by_person(subject, len(alike))
     mean, low, high = interval_over(each(alike))
-    return {"a": a, "b": b, "kind": kind, "rank_correlation": mean, "low": low, "high": high, "shift": each(shift).mean()}
+    return {"a": a, "b": b, "kind": kind, "rank_correlation": mean, "low": low, "high": high, "shift": interval_over(each(shift))["mean"]}
 
 def _similarity_table(
     shares:Mapping[str, list[np.ndarray]], # group -> share maps of its models, (n, h, w) each
@@ -655,6 +677,13 @@ def _share_table(
     return pd.DataFrame(rows)
 
 # %% ../nbs/17_explain.ipynb #e35a7fda
+def _mean_map(
+    maps:np.ndarray, # (people, h, w), NaN where a map is empty
+) -> np.ndarray: # (h, w)
+    "The mean of the maps that are not empty; NaN if all are."
+    there = maps[~np.isnan(maps).any((1, 2))]
+    return there.mean(0) if len(there) else np.full(maps.shape[1:], np.nan)
+
 def compare_attributions(
     models:Mapping[str, Any], # name -> a model, or a list of models that differ by their seed alone
     cohort:Cohort, # n participants that none of them was trained on
@@ -673,17 +702,27 @@ def compare_attributions(
     shares, noise = {}, {}
     fitting({**(regions or {}), **({} if anchor is None else {"anchor": anchor})}, images_of(cohort))
     for name, members in groups.items():
-        questions = [ask(m, cohort, target) for m in members]
+        try:
+            questions = [ask(m, cohort, target) for m in members]
+        except CohortError as error:
+            raise CohortError(f"model {name!r}: {error}") from error
+        if isinstance(options.get("layer"), nn.Module):  # a module of the first; the others have it by name
+            options["layer"] = find_layer(questions[0].scored, options["layer"])
         blind = randomised(questions[0].scored, sum(cascade(questions[0].scored), []), seed=seed)
         questions.append(Question("", blind, questions[0].images, questions[0].extra))
         *found, noise[name] = (relevance_share(explain_images(q, method=method, seed=seed, **options)[0]) for q in questions)
         shares[name] = found
+        if (empty := int(np.any([np.isnan(share).any((1, 2)) for share in found], 0).sum())):
+            warnings.warn(
+                f"{name}: the maps of {empty} of {len(found[0])} images are empty, and left out: no pixel moves the score",
+                stacklevel=2,
+            )
     regions = grid_regions(shares[next(iter(groups))][0].shape) if regions is None else regions
     frame = {name: [m if anchor is None else common_frame(m, anchor) for m in found] for name, found in shares.items()}
     subject, pairs = subject_of(cohort), list(itertools.combinations(groups, 2))
     who = by_person(subject, len(images_of(cohort)))
     pixels = {(a, b): sign_flip_test(who(np.mean(frame[a], 0) - np.mean(frame[b], 0)), seed=seed) for a, b in pairs}
-    seeds = {(a, b): seed_test(*(np.stack([who(m).mean(0) for m in frame[g]]) for g in (a, b)), seed=seed) for a, b in pairs}
+    seeds = {(a, b): seed_test(*(np.stack([_mean_map(who(m)) for m in frame[g]]) for g in (a, b)), seed=seed) for a, b in pairs}
     has = {name: list(getattr(members[0], "columns", [])) for name, members in groups.items()}
     columns = {(a, b): ([c for c in has[b] if c not in has[a]], [c for c in has[a] if c not in has[b]]) for a, b in pairs}
     tests = []
@@ -694,7 +733,7 @@ def compare_attributions(
             "p_seeds": seeds[a, b].min(), "entered": len(columns[a, b][0]), "left": len(columns[a, b][1])
         })
     names = ["a", "b", "pixels", "p", "p_people", "p_seeds", "entered", "left"]
-    return Comparison({name: who(np.mean(m, 0)).mean(0) for name, m in frame.items()},
+    return Comparison({name: _mean_map(who(np.mean(m, 0))) for name, m in frame.items()},
                       _share_table(shares, regions, subject), _similarity_table(shares, noise, subject),
                       pd.DataFrame(tests, columns=names), pixels, seeds, columns,
                       {name: len(m) for name, m in groups.items()}, count_people(cohort))
@@ -864,5 +903,5 @@ def looks_at(
     rows = []
     for name, at in pd.Series(inside).groupby(np.asarray(groups)).indices.items():
         own = by_person(None if subject is None else np.asarray(subject)[at], len(at))(inside[at])
-        rows.append({"group": name, "n": len(own), **dict(zip(("share", "low", "high"), interval_over(own)))})
+        rows.append({"group": name, "n": int((~np.isnan(own)).sum()), **dict(zip(("share", "low", "high"), interval_over(own)))})
     return pd.DataFrame(rows)
