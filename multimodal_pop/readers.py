@@ -240,6 +240,9 @@ def image_path(
     return path
 
 # %% ../nbs/03_readers.ipynb #773b7577
+_MISSING = ("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null",
+            "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN")  # what pandas takes for a gap, but None: that is a level of many scales
+
 def read_table(
     path:str|Path, # .csv, .tsv or .txt (also .gz), or .parquet
     texts:Sequence[str]=(), # columns to keep as texts: ids, paths
@@ -261,10 +264,11 @@ def read_table(
         separator = sep or ("," if ending == "csv" else "\t")
         names = header(path, separator)
         _check_cells(path, separator, names[0])
-        return _some_rows(
-            pd.read_csv(path, sep=separator, dtype={name: str for name in texts if name in names},
-                        na_values=list(missing), encoding="utf-8-sig", low_memory=False, index_col=False),
-            path)
+        options = {"sep": separator, "keep_default_na": False, "encoding": "utf-8-sig", "low_memory": False, "index_col": False}
+        table = _some_rows(
+            pd.read_csv(path, dtype={name: str for name in texts if name in names}, na_values=[*_MISSING, *missing], **options), path)
+        _tell_missing(path, table, missing, options)
+        return table
     except UnicodeDecodeError as error:
         raise CohortError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8, or is it a spreadsheet?") from error
     except pd.errors.ParserError as error:
@@ -285,6 +289,24 @@ def _some_rows(
     if not len(table):
         raise CohortError(f"{path.name} has a header, but no rows")
     return table
+
+def _tell_missing(
+    path:Path, # a text table
+    table:pd.DataFrame, # as read
+    missing:Sequence[str], # words that the user called missing
+    options:dict, # how it was read
+) -> None:
+    "Warn of words that were taken for gaps in columns of words, where they might be names."
+    names = [name for name in table if table[name].dtype == object and table[name].isna().any()]
+    if not names:
+        return
+    raw = pd.read_csv(path, usecols=names, dtype=str, **options)
+    taken = raw.isin(set(_MISSING) - {"", *missing})
+    if taken.any(axis=None):
+        words = sorted(pd.unique(raw.where(taken).stack()))
+        warnings.warn(
+            f"{path.name}: {name_list([name for name in raw if taken[name].any()])}: {name_list(words)} in {row_list(taken.any(axis=1))} "
+            "counts as missing; where it is a name, write it in another way", CohortWarning, stacklevel=4)
 
 def _check_cells(
     path:Path, # a text table
@@ -416,6 +438,18 @@ def _order_targets(
     if left:
         raise CohortError(f"positive={sorted(left)[0]!r}: no target of two words, in the column that is named or in any, has it")
     return table.assign(**made)
+
+def _check_none(
+    values:pd.Series, # a column that may be used
+    file:str, # the table's name
+) -> None:
+    "Raise `CohortError` for the word None among numbers: it may mean nought, or that nobody knows."
+    filled = values.dropna().astype(str).str.strip() if values.dtype == object else pd.Series(dtype=str)
+    none = filled == "None"
+    if none.any() and not none.all() and filled[~none].str.fullmatch(r"[-+]?[\d.,]+(e[-+]?\d+)?|true|false", case=False).all():
+        raise CohortError(
+            f"{file}: column {values.name!r} holds numbers, but 'None' in {row_list(values.index.isin(filled.index[none]))}; if nobody knows"
+            " the number there, leave the cells empty or say so with missing=['None']; if it is the lowest grade, write a number")
 
 def _read_commas(
     values:pd.Series, # a column that may be used
@@ -712,6 +746,8 @@ def read_folder(
     _need_columns(table, roles | {"columns": list(columns or [])}, csv.name)
     wanted, apart = {*targets, *groups, *(table if columns is None else columns)}, {id, subject, report, *_image_fields(image)}
     used = [name for name in table if name in wanted - apart]  # ids and texts about the image are nobody's numbers
+    for name in used:
+        _check_none(table[name], csv.name)
     table = table.assign(**{name: _read_commas(table[name], csv.name, decimal) for name in used})
     table = _order_targets(table, targets, positive, schema or {})
     inputs = pick_columns(table, columns, [id, subject, report, image], targets)
