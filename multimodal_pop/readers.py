@@ -248,6 +248,7 @@ def read_table(
     texts:Sequence[str]=(), # columns to keep as texts: ids, paths
     missing:Sequence[str]=(), # further words that mean "missing"
     sep:str|None=None, # between the cells of a text table; None = a comma in .csv, else a tab
+    decimal:str=".", # before the fraction of a number in a text table
 ) -> pd.DataFrame: # one row a record; row 0 is the first after the header
     "Read a table. Raises `CohortError` that says what is wrong with the file."
     path = Path(path)
@@ -266,7 +267,8 @@ def read_table(
         _check_cells(path, separator, names[0])
         options = {"sep": separator, "keep_default_na": False, "encoding": "utf-8-sig", "low_memory": False, "index_col": False}
         table = _some_rows(
-            pd.read_csv(path, dtype={name: str for name in texts if name in names}, na_values=[*_MISSING, *missing], **options), path)
+            pd.read_csv(path, dtype={name: str for name in texts if name in names}, decimal=decimal,
+                        na_values=[*_MISSING, *missing], **options), path)
         _tell_missing(path, table, missing, options)
         return table
     except UnicodeDecodeError as error:
@@ -451,26 +453,68 @@ def _check_none(
             f"{file}: column {values.name!r} holds numbers, but 'None' in {row_list(values.index.isin(filled.index[none]))}; if nobody knows"
             " the number there, leave the cells empty or say so with missing=['None']; if it is the lowest grade, write a number")
 
+def _strip_cells(
+    values:pd.Series, # a column that may be used
+) -> pd.Series: # the same without blanks around words; nothing but blanks is missing
+    "`yes` and `yes ` are one word."
+    if values.dtype != object:
+        return values
+    plain = values.map(lambda cell: (cell.strip() or None) if isinstance(cell, str) else cell)
+    if plain.isna().sum() == values.isna().sum():
+        return plain
+    numbers = pd.to_numeric(plain, errors="coerce")  # blanks alone may have kept them from being read as such
+    return numbers if (numbers.isna() == plain.isna()).all() else plain
+
+def _check_spellings(
+    values:pd.Series, # a column that will be used
+    file:str, # the table's name
+) -> None:
+    "Warn of words that differ only in capital letters."
+    words = values.dropna().astype(str) if values.dtype == object else pd.Series(dtype=str)
+    folded = words.str.casefold()
+    several = words.groupby(folded).transform("nunique") > 1
+    if several.any():
+        rare = several & (words != words.groupby(folded).transform(lambda some: some.mode()[0]))
+        warnings.warn(
+            f"{file}: column {values.name!r} holds words that differ only in capital letters, in {row_list(values.index.isin(words.index[rare]))},"
+            " and they count as different; write them in one way if they are one", CohortWarning, stacklevel=3)
+
 def _read_commas(
     values:pd.Series, # a column that may be used
     file:str, # the table's name
     decimal:str, # "." or ",", before the fraction of a number
 ) -> pd.Series: # the same; numbers if they have the comma that was announced
-    "Numbers with a decimal comma. Raises `CohortError` if nobody said that there are any: they would pass for names."
+    "Numbers with a decimal comma. Raises `CohortError` if nobody said that there are any, for dots of thousands, and for percent signs."
     if values.dtype != object or not (filled := values.dropna().astype(str).str.strip()).size:
         return values
-    number = filled.str.fullmatch(r"[-+]?\d+(,\d+)?")
-    if number.mean() <= 0.5 or not (comma := number & filled.str.contains(",")).any():
+    percent = filled.str.fullmatch(r"[-+]?\d+([.,]\d+)?\s*%")
+    thousands = filled.str.fullmatch(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+    number = filled.str.fullmatch(r"[-+]?\d+([.,]\d+)?") | thousands
+    written = lambda bad: f"written like {cell_shape(filled[bad].iloc[0])!r} in {row_list(values.index.isin(filled.index[bad]))}"
+    if percent.mean() > 0.5:
+        raise CohortError(f"{file}: column {values.name!r} holds numbers with a percent sign, {written(percent)}, which would pass for names; "
+                          "take the sign out")
+    if number.mean() <= 0.5:
         return values
-    if decimal != ",":
+    if decimal != "," and (comma := number & filled.str.contains(",")).any():
         raise CohortError(
-            f"{file}: column {values.name!r} holds numbers with a comma, written like {cell_shape(filled[comma].iloc[0])!r} in"
-            f" {row_list(values.index.isin(filled.index[comma]))}, which would pass for names; if it stands before the"
-            " fraction, say so with decimal=','; if it marks thousands, take it out"
+            f"{file}: column {values.name!r} holds numbers with a comma, {written(comma)}, which would pass for names; if it stands before"
+            " the fraction, say so with decimal=','; if it marks thousands, take it out"
         )
+    if decimal == "," and thousands.any():
+        raise CohortError(
+            f"{file}: column {values.name!r} holds numbers with a dot, {written(thousands)}, though the comma stands before the fraction"
+            " (decimal=','); if the dot marks thousands, take it out; if it stands before the fraction, write a comma"
+        )
+    if decimal != "," or not filled[number].str.contains("[.,]").any():
+        return values
     plain = pd.to_numeric(filled[number].str.replace(",", "."))
     return (pd.to_numeric(plain.reindex(values.index)) if number.all()
             else values.mask(values.index.isin(plain.index), plain.reindex(values.index)))
+
+_MONTH = "(?:jan|feb|m[aä]r|apr|ma[iy]|ju[nl]|aug|sep|o[ck]t|nov|de[cz])[a-z]*"
+_DATE = (rf"\s*(\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}-\d{{1,2}}-\d{{4}}|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}"
+         rf"|\d{{1,2}}[ .-]*{_MONTH}[ .,-]*\d{{2,4}}|{_MONTH}[ .-]*\d{{1,2}},? +\d{{4}})([ T].*)?$")  # 5.3.15, 2015/03/05, 05-Mar-2015
 
 def _check_dates(
     values:pd.Series, # a column that will be used
@@ -478,7 +522,7 @@ def _check_dates(
 ) -> None:
     "Raise `CohortError` for days of a calendar written as text: they would pass for names."
     filled = values.dropna().astype(str) if values.dtype == object else pd.Series(dtype=str)
-    date = filled.str.match(r"\s*(\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}-\d\d-\d\d)([ T].*)?$")
+    date = filled.str.match(_DATE, flags=re.IGNORECASE)
     if len(date) and date.mean() > 0.5:
         raise CohortError(
             f"{file}: column {values.name!r} holds dates as text, written like {cell_shape(filled[date].iloc[0])!r} in"
@@ -742,10 +786,11 @@ def read_folder(
     targets, groups = ([names] if isinstance(names, str) else list(names) for names in (targets, groups))
     roles = {"id": [id], "subject": [subject] if subject else [], "report": [report] if report else [],
              "targets": targets, "groups": groups}
-    table = read_table(csv, [id, subject, *_image_fields(image)], missing, sep)
+    table = read_table(csv, [id, subject, *_image_fields(image)], missing, sep, decimal)
     _need_columns(table, roles | {"columns": list(columns or [])}, csv.name)
     wanted, apart = {*targets, *groups, *(table if columns is None else columns)}, {id, subject, report, *_image_fields(image)}
     used = [name for name in table if name in wanted - apart]  # ids and texts about the image are nobody's numbers
+    table = table.assign(**{name: _strip_cells(table[name]) for name in used})
     for name in used:
         _check_none(table[name], csv.name)
     table = table.assign(**{name: _read_commas(table[name], csv.name, decimal) for name in used})
@@ -753,6 +798,7 @@ def read_folder(
     inputs = pick_columns(table, columns, [id, subject, report, image], targets)
     for name in [*inputs, *targets, *groups]:
         _check_dates(table[name], csv.name)
+        _check_spellings(table[name], csv.name)
         check_column(table[name], csv.name)
     paths = _find_images(folder, image_names(table, image, csv.name), bad_rows(table, id, subject))
     table = one_spelling(table, [*roles["id"], *roles["subject"]])
