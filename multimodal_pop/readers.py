@@ -450,8 +450,9 @@ def _check_none(
     none = filled == "None"
     if none.any() and not none.all() and filled[~none].str.fullmatch(r"[-+]?[\d.,]+(e[-+]?\d+)?|true|false", case=False).all():
         raise CohortError(
-            f"{file}: column {values.name!r} holds numbers, or true and false, but 'None' in {row_list(values.index.isin(filled.index[none]))};"
-            " if nobody knows what is true there, leave the cells empty or say so with missing=['None']; if it is the lowest grade, write a number")
+            f"{file}: column {values.name!r} holds numbers, or true and false, but 'None' in"
+            f" {row_list(values.index.isin(filled.index[none]))}; if nobody knows what is true there, leave the cells empty or say so"
+            " with missing=['None']; if it is the lowest grade, write a number")
 
 def _strip_cells(
     values:pd.Series, # a column that may be used
@@ -477,7 +478,8 @@ def _check_spellings(
         rare = several & (words != words.groupby(folded).transform(lambda some: some.mode()[0]))
         warnings.warn(
             f"{file}: column {values.name!r} holds words that differ only in capital letters, in"
-            f" {row_list(values.index.isin(words.index[rare]))}, and they count as different; write them in one way if they are one", CohortWarning, stacklevel=3)
+            f" {row_list(values.index.isin(words.index[rare]))}, and they count as different;"
+            " write them in one way if they are one", CohortWarning, stacklevel=3)
 
 def _read_commas(
     values:pd.Series, # a column that may be used
@@ -489,7 +491,7 @@ def _read_commas(
         return values
     percent = filled.str.fullmatch(r"[-+]?\d+([.,]\d+)?\s*%")
     thousands = filled.str.fullmatch(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
-    number = filled.str.fullmatch(r"[-+]?\d+([.,]\d+)?") | thousands
+    number = filled.str.fullmatch(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?") | thousands
     written = lambda bad: f"written like {cell_shape(filled[bad].iloc[0])!r} in {row_list(values.index.isin(filled.index[bad]))}"
     if percent.mean() > 0.5:
         raise CohortError(f"{file}: column {values.name!r} holds numbers with a percent sign, {written(percent)}, "
