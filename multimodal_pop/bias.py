@@ -150,15 +150,17 @@ class Sample:
     y: np.ndarray # 0 or 1, (n,)
     groups: np.ndarray # one group each, (n,)
     audited: np.ndarray|None = None # an expert's label of a random part, NaN elsewhere, (n,)
+    subject: np.ndarray|None = None # who each row belongs to, (n,); None: everybody has one row
 
 def _read_sample(
     z:Any, # (n, d) or (n,)
     y:Any, # two classes, (n,), none missing
     groups:Any, # one variable, or several to be joined
     audited:Any=None, # (n,) with NaN
+    subject:Sequence|None=None, # who each row belongs to, (n,)
 ) -> Sample:
     "Check and tidy. Raises `CohortError`."
-    _same_people(groups, z=z, y=y, audited=audited)
+    _same_people(groups, z=z, y=y, audited=audited, subject=subject)
     y, z = _two_classes(y), np.asarray(z, float)
     if np.isnan(y).any():
         raise CohortError(f"y is missing in {row_list(np.isnan(y))}; leave these rows out")
@@ -173,7 +175,7 @@ def _read_sample(
     audited = None if audited is None else _two_classes(audited)
     if audited is not None and len(audited) != len(y):
         raise CohortError(f"audited has {len(audited)} values, y {len(y)}; give one a row, NaN where no expert has looked")
-    return Sample(z, y, joined, audited)
+    return Sample(z, y, joined, audited, None if subject is None else subject_codes(subject, len(y)))
 
 # %% ../nbs/14_bias.ipynb #995e0198
 @dataclass(frozen=True, eq=False)
@@ -266,10 +268,10 @@ def relabel(
         raise CohortError("relabelling needs audited rows: an expert's labels of a random sample of each group, NaN elsewhere")
     codes, names = pd.factorize(sample.groups, sort=True)
     member, y = np.eye(len(names))[codes], sample.y.astype(int)
-    probs = cross_val_probs(np.column_stack([sample.z, member]), y, seed=seed, free=len(names))
-    noise = estimate_noise(y, probs, groups=sample.groups, audited=sample.audited, seed=seed)
+    probs = cross_val_probs(np.column_stack([sample.z, member]), y, groups=sample.subject, seed=seed, free=len(names))
+    noise = estimate_noise(y, probs, groups=sample.groups, audited=sample.audited, subject=sample.subject, seed=seed)
     matrices = np.stack([noise.by_group[name].matrix for name in names])
-    clean, _ = clean_posterior(y, probs[None], codes, matrices=matrices, seed=seed)
+    clean, _ = clean_posterior(y, probs[None], codes, matrices=matrices, people=sample.subject, seed=seed)
     joint = clean * matrices[codes, :, y]
     return np.where(np.isnan(sample.audited), joint[:, 1] / joint.sum(1), sample.audited)
 
@@ -419,10 +421,11 @@ def mitigate(
     method:str="reweigh", # one of `METHODS`, or a way to train and a way to decide joined by "+"
     audited:Any=None, # an expert's labels of a random sample of each group, NaN elsewhere, (n,)
     share:float|None=None, # of people to flag; None: as many as are labelled ill
+    subject:Sequence|None=None, # who each row belongs to, (n,); None: everybody has one row
     seed:int=0, # of folds
 ) -> Mitigated:
     "Train and decide with an eye on groups. Thresholds come from out-of-fold scores. Raises `CohortError`."
-    sample, (how, rule) = _read_sample(z, y, groups, audited), _read_method(method)
+    sample, (how, rule) = _read_sample(z, y, groups, audited, subject), _read_method(method)
     if share is not None and not (np.isreal(share) and 0 <= share <= 1):
         raise CohortError(f"share={share!r} is no share of people to flag; give a number between 0 and 1")
     share = float(sample.y.mean()) if share is None else share
@@ -431,8 +434,8 @@ def mitigate(
         if how != "none":
             raise CohortError(f"method {method!r} trains a head and needs an embedding (n, d); with a score use {', '.join(RULES)}")
         return Mitigated(method, None, _make_rule(rule, sample.z, target, sample.groups, share), target)
-    strength = fit_probe(sample.z, sample.y, seed=seed).strength
-    fold, score = deal_folds(sample.y, "binary", folds=5, seed=seed), np.zeros(len(target))
+    strength = fit_probe(sample.z, sample.y, subject=sample.subject, seed=seed).strength
+    fold, score = deal_folds(sample.y, "binary", subject=sample.subject, folds=5, seed=seed), np.zeros(len(target))
     for inside, out in ((fold != k, fold == k) for k in range(5)):
         part = Sample(sample.z[inside], sample.y[inside], sample.groups[inside])
         score[out] = _train_head(how, part, target[inside], strength).predict(sample.z[out])
@@ -492,27 +495,28 @@ def compare_mitigations(
     worlds = [worlds] if isinstance(worlds[0], Sample) else list(worlds)
     found = [{
         m: judge(
-            mitigate(train.z, train.y, train.groups, method=m, audited=train.audited, share=share, seed=seed),
+            mitigate(train.z, train.y, train.groups, method=m, audited=train.audited, share=share, subject=train.subject, seed=seed),
             test, metric=metric)
         for m in methods
     } for train, test in worlds]
     if len(worlds) == 1:
-        return _one_world(found[0], methods, len(worlds[0][1].y), seed)
+        return _one_world(found[0], methods, worlds[0][1], seed)
     points = {(m, k): np.array([float(f[m][k](np.ones((1, len(test.y))))[0]) for f, (_, test) in zip(found, worlds)])
               for m in methods for k in found[0][m]}
     rows = [(m, k, *interval_over(v), *interval_over(v - points[methods[0], k])) for (m, k), v in points.items()]
     return pd.DataFrame(rows, columns=["method", "measure", "value", "low", "high", "change", "change_low", "change_high"])
 
-def _one_world(found:Mapping, methods:Sequence[str], n:int, seed:int) -> pd.DataFrame:
+def _one_world(found:Mapping, methods:Sequence[str], test:Sample, seed:int) -> pd.DataFrame:
     "Intervals over resampled test people, paired between methods."
     flat = {(m, k): metric for m in methods for k, metric in found[m].items()}
     change = {key: Metric(lambda w, metric=metric, key=key: metric(w) - flat[methods[0], key[1]](w)) for key, metric in flat.items()}
+    n, who = len(test.y), test.subject
     ones = np.ones((1, n))
     parts = []
     for metrics in (flat, change):
         parts.append(
             interval_table(pd.DataFrame({k: m(ones) for k, m in metrics.items()}),
-                           bootstrap(metrics, n, draws=500, seed=seed), metrics))
+                           bootstrap(metrics, n, subject=who, draws=500, seed=seed), metrics, subject=who))
     table = pd.concat([parts[0], parts[1].set_axis(["change", "change_low", "change_high"], axis=1)], axis=1)
     return table.rename_axis(["method", "measure"]).reset_index()
 

@@ -240,11 +240,15 @@ def image_path(
     return path
 
 # %% ../nbs/03_readers.ipynb #773b7577
+_MISSING = ("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null",
+            "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN")  # what pandas takes for a gap, but None: that is a level of many scales
+
 def read_table(
     path:str|Path, # .csv, .tsv or .txt (also .gz), or .parquet
     texts:Sequence[str]=(), # columns to keep as texts: ids, paths
     missing:Sequence[str]=(), # further words that mean "missing"
     sep:str|None=None, # between the cells of a text table; None = a comma in .csv, else a tab
+    decimal:str=".", # before the fraction of a number in a text table
 ) -> pd.DataFrame: # one row a record; row 0 is the first after the header
     "Read a table. Raises `CohortError` that says what is wrong with the file."
     path = Path(path)
@@ -261,10 +265,12 @@ def read_table(
         separator = sep or ("," if ending == "csv" else "\t")
         names = header(path, separator)
         _check_cells(path, separator, names[0])
-        return _some_rows(
-            pd.read_csv(path, sep=separator, dtype={name: str for name in texts if name in names},
-                        na_values=list(missing), encoding="utf-8-sig", low_memory=False, index_col=False),
-            path)
+        options = {"sep": separator, "keep_default_na": False, "encoding": "utf-8-sig", "low_memory": False, "index_col": False}
+        table = _some_rows(
+            pd.read_csv(path, dtype={name: str for name in texts if name in names}, decimal=decimal,
+                        na_values=[*_MISSING, *missing], **options), path)
+        _tell_missing(path, table, missing, options)
+        return table
     except UnicodeDecodeError as error:
         raise CohortError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8, or is it a spreadsheet?") from error
     except pd.errors.ParserError as error:
@@ -285,6 +291,24 @@ def _some_rows(
     if not len(table):
         raise CohortError(f"{path.name} has a header, but no rows")
     return table
+
+def _tell_missing(
+    path:Path, # a text table
+    table:pd.DataFrame, # as read
+    missing:Sequence[str], # words that the user called missing
+    options:dict, # how it was read
+) -> None:
+    "Warn of words that were taken for gaps in columns of words, where they might be names."
+    names = [name for name in table if table[name].dtype == object and table[name].isna().any()]
+    if not names:
+        return
+    raw = pd.read_csv(path, usecols=names, dtype=str, **options)
+    taken = raw.isin(set(_MISSING) - {"", *missing})
+    if taken.any(axis=None):
+        words = sorted(pd.unique(raw.where(taken).stack()))
+        warnings.warn(
+            f"{path.name}: {name_list([name for name in raw if taken[name].any()])}: {name_list(words)} in {row_list(taken.any(axis=1))} "
+            "counts as missing; where it is a name, write it in another way", CohortWarning, stacklevel=4)
 
 def _check_cells(
     path:Path, # a text table
@@ -417,26 +441,82 @@ def _order_targets(
         raise CohortError(f"positive={sorted(left)[0]!r}: no target of two words, in the column that is named or in any, has it")
     return table.assign(**made)
 
+def _check_none(
+    values:pd.Series, # a column that may be used
+    file:str, # the table's name
+) -> None:
+    "Raise `CohortError` for the word None among numbers: it may mean nought, or that nobody knows."
+    filled = values.dropna().astype(str).str.strip() if values.dtype == object else pd.Series(dtype=str)
+    none = filled == "None"
+    if none.any() and not none.all() and filled[~none].str.fullmatch(r"[-+]?[\d.,]+(e[-+]?\d+)?|true|false", case=False).all():
+        raise CohortError(
+            f"{file}: column {values.name!r} holds numbers, or true and false, but 'None' in"
+            f" {row_list(values.index.isin(filled.index[none]))}; if nobody knows what is true there, leave the cells empty or say so"
+            " with missing=['None']; if it is the lowest grade, write a number")
+
+def _strip_cells(
+    values:pd.Series, # a column that may be used
+) -> pd.Series: # the same without blanks around words; nothing but blanks is missing
+    "`yes` and `yes ` are one word."
+    if values.dtype != object:
+        return values
+    plain = values.map(lambda cell: (cell.strip() or None) if isinstance(cell, str) else cell)
+    if plain.isna().sum() == values.isna().sum():
+        return plain
+    numbers = pd.to_numeric(plain, errors="coerce")  # blanks alone may have kept them from being read as such
+    return numbers if (numbers.isna() == plain.isna()).all() else plain
+
+def _check_spellings(
+    values:pd.Series, # a column that will be used
+    file:str, # the table's name
+) -> None:
+    "Warn of words that differ only in capital letters."
+    words = values.dropna().astype(str) if values.dtype == object else pd.Series(dtype=str)
+    folded = words.str.casefold()
+    several = words.groupby(folded).transform("nunique") > 1
+    if several.any():
+        rare = several & (words != words.groupby(folded).transform(lambda some: some.mode()[0]))
+        warnings.warn(
+            f"{file}: column {values.name!r} holds words that differ only in capital letters, in"
+            f" {row_list(values.index.isin(words.index[rare]))}, and they count as different;"
+            " write them in one way if they are one", CohortWarning, stacklevel=3)
+
 def _read_commas(
     values:pd.Series, # a column that may be used
     file:str, # the table's name
     decimal:str, # "." or ",", before the fraction of a number
 ) -> pd.Series: # the same; numbers if they have the comma that was announced
-    "Numbers with a decimal comma. Raises `CohortError` if nobody said that there are any: they would pass for names."
+    "Numbers with a decimal comma. Raises `CohortError` if nobody said that there are any, for dots of thousands, and for percent signs."
     if values.dtype != object or not (filled := values.dropna().astype(str).str.strip()).size:
         return values
-    number = filled.str.fullmatch(r"[-+]?\d+(,\d+)?")
-    if number.mean() <= 0.5 or not (comma := number & filled.str.contains(",")).any():
+    percent = filled.str.fullmatch(r"[-+]?\d+([.,]\d+)?\s*%")
+    thousands = filled.str.fullmatch(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+    number = filled.str.fullmatch(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?") | thousands
+    written = lambda bad: f"written like {cell_shape(filled[bad].iloc[0])!r} in {row_list(values.index.isin(filled.index[bad]))}"
+    if percent.mean() > 0.5:
+        raise CohortError(f"{file}: column {values.name!r} holds numbers with a percent sign, {written(percent)}, "
+                          "which would pass for names; take the sign out")
+    if number.mean() <= 0.5:
         return values
-    if decimal != ",":
+    if decimal != "," and (comma := number & filled.str.contains(",")).any():
         raise CohortError(
-            f"{file}: column {values.name!r} holds numbers with a comma, written like {cell_shape(filled[comma].iloc[0])!r} in"
-            f" {row_list(values.index.isin(filled.index[comma]))}, which would pass for names; if it stands before the"
-            " fraction, say so with decimal=','; if it marks thousands, take it out"
+            f"{file}: column {values.name!r} holds numbers with a comma, {written(comma)}, which would pass for names; if it stands before"
+            " the fraction, say so with decimal=','; if it marks thousands, take it out"
         )
+    if decimal == "," and thousands.any():
+        raise CohortError(
+            f"{file}: column {values.name!r} holds numbers with a dot, {written(thousands)}, though the comma stands before the fraction"
+            " (decimal=','); if the dot marks thousands, take it out; if it stands before the fraction, write a comma"
+        )
+    if decimal != "," or not filled[number].str.contains("[.,]").any():
+        return values
     plain = pd.to_numeric(filled[number].str.replace(",", "."))
     return (pd.to_numeric(plain.reindex(values.index)) if number.all()
             else values.mask(values.index.isin(plain.index), plain.reindex(values.index)))
+
+_MONTH = "(?:jan|feb|m[aä]r|apr|ma[iy]|ju[nl]|aug|sep|o[ck]t|nov|de[cz])[a-z]*"
+_DATE = (rf"\s*(\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}-\d{{1,2}}-\d{{4}}|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}"
+         rf"|\d{{1,2}}[ .-]*{_MONTH}[ .,-]*\d{{2,4}}|{_MONTH}[ .-]*\d{{1,2}},? +\d{{4}})([ T].*)?$")  # 5.3.15, 2015/03/05, 05-Mar-2015
 
 def _check_dates(
     values:pd.Series, # a column that will be used
@@ -444,7 +524,7 @@ def _check_dates(
 ) -> None:
     "Raise `CohortError` for days of a calendar written as text: they would pass for names."
     filled = values.dropna().astype(str) if values.dtype == object else pd.Series(dtype=str)
-    date = filled.str.match(r"\s*(\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}-\d\d-\d\d)([ T].*)?$")
+    date = filled.str.match(_DATE, flags=re.IGNORECASE)
     if len(date) and date.mean() > 0.5:
         raise CohortError(
             f"{file}: column {values.name!r} holds dates as text, written like {cell_shape(filled[date].iloc[0])!r} in"
@@ -708,15 +788,19 @@ def read_folder(
     targets, groups = ([names] if isinstance(names, str) else list(names) for names in (targets, groups))
     roles = {"id": [id], "subject": [subject] if subject else [], "report": [report] if report else [],
              "targets": targets, "groups": groups}
-    table = read_table(csv, [id, subject, *_image_fields(image)], missing, sep)
+    table = read_table(csv, [id, subject, *_image_fields(image)], missing, sep, decimal)
     _need_columns(table, roles | {"columns": list(columns or [])}, csv.name)
     wanted, apart = {*targets, *groups, *(table if columns is None else columns)}, {id, subject, report, *_image_fields(image)}
     used = [name for name in table if name in wanted - apart]  # ids and texts about the image are nobody's numbers
+    table = table.assign(**{name: _strip_cells(table[name]) for name in used})
+    for name in used:
+        _check_none(table[name], csv.name)
     table = table.assign(**{name: _read_commas(table[name], csv.name, decimal) for name in used})
     table = _order_targets(table, targets, positive, schema or {})
     inputs = pick_columns(table, columns, [id, subject, report, image], targets)
     for name in [*inputs, *targets, *groups]:
         _check_dates(table[name], csv.name)
+        _check_spellings(table[name], csv.name)
         check_column(table[name], csv.name)
     paths = _find_images(folder, image_names(table, image, csv.name), bad_rows(table, id, subject))
     table = one_spelling(table, [*roles["id"], *roles["subject"]])

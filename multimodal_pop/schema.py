@@ -513,9 +513,10 @@ def task_kind(
     levels = distinct(data)
     if data.dtype == object or isinstance(values.dtype, pd.CategoricalDtype):
         return "binary" if len(levels) <= 2 else "multiclass"
-    if set(levels) <= {0, 1} or levels in ([1, 2], [-1, 1]):
+    if set(levels) <= {0, 1} or len(levels) == 2 and all(v.is_integer() for v in levels):
         return "binary"
-    return "multiclass" if 3 <= len(levels) <= 20 and levels == list(range(len(levels))) else "continuous"
+    codes = [list(range(len(levels))), list(range(1, len(levels) + 1))[:10]]  # grades begin at 0 or at 1; a count from 1 has more
+    return "multiclass" if 3 <= len(levels) <= 20 and levels in codes else "continuous"
 
 def tidy_label(
     values:pd.Series, # a label, numbers or texts
