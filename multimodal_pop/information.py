@@ -604,12 +604,13 @@ def visibility(
     embedding:np.ndarray, # (n, d), of images that the table belongs to
     *,
     schema:Schema|None=None, # what the columns hold; None: inferred
+    coded:Design|None=None, # the table's `design(table, gaps=False)`, where one table is asked about with many embeddings
     subject:Sequence|None=None, # who each row belongs to, (n,)
     folds:int=5, # of the cross-validation
     seed:int=0, # of the folds
 ) -> pd.DataFrame: # index: columns; value (R²), low, high, n; auc, auc_low, auc_high of binary and categorical columns
     "How much of each column a linear model reads from the embedding of people it has not seen. Raises `CohortError`."
-    z, d = _embedding_of(table, embedding, subject), design(table, schema=schema, gaps=False)
+    z, d = _embedding_of(table, embedding, subject), coded or design(table, schema=schema, gaps=False)
     fold, subject = _folds(len(z), subject, folds, seed)
     return _visibility(d, *_read_wobble(z, d.matrix, d.known[:, d.owner], fold), fold, subject)
 

@@ -26,7 +26,7 @@ from .core import COLORS, generator, new_ax
 from .criteria import task_numbers
 from .dependence import Design, design
 from .evaluate import check_embedding
-from .information import _embedding_of, _folds, _visibility, read_out
+from .information import read_out, visibility
 from .metrics import holm
 from .records import LabelTable
 from .space import (Pairwise, RECALLS, _check_rows, concept_angles, concept_directions, describe_space,
@@ -212,7 +212,7 @@ def compare_spaces(
     for name, model in models.items():
         space = _read_space(model, cohort)
         long[name] = describe_space(space.image, space.table, subject=about["subject"], most=most, seed=seed)
-        told[name] = _seen(coded, table, space.embedding, about["subject"], seed)
+        told[name] = visibility(table, space.embedding, coded=coded, subject=about["subject"], seed=seed)
         rows[name] = long[name].set_index("property").value.to_dict() | _summaries(space, told[name], targets, about["subject"], seed)
         kept[name] = space.embedding.astype(np.float32) if similarity else None
     made = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
@@ -243,12 +243,6 @@ def _mediators(table:pd.DataFrame, labels:pd.DataFrame|None, about:dict, seed:in
     parts = {"decodability_tasks": towards, "decodability_rest": _beside_tasks(table, towards, schema=about["schema"])}
     return {name: (design(part, gaps=False), part) for name, part in parts.items()}
 
-def _seen(coded:Design, table:pd.DataFrame, z:np.ndarray, subject:Sequence|None, seed:int) -> pd.DataFrame:
-    "`visibility` of a table that was coded once for all spaces: coding takes longer than reading."
-    z = _embedding_of(table, z, subject)
-    fold, subject = _folds(len(z), subject, 5, seed)
-    return _visibility(coded, read_out(z, coded.matrix, coded.known[:, coded.owner], fold), fold, subject)
-
 def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, tuple], subject:Sequence|None, seed:int) -> dict[str, float]:
     "Decodability in few numbers; below 0 counts as 0: it is not seen."
     seen = told.value.clip(lower=0)
@@ -260,8 +254,8 @@ def _summaries(space:Space, told:pd.DataFrame, targets:dict[str, tuple], subject
         inside = seen.index.isin(space.taught)
         made |= {"decodability_taught": seen[inside].mean(), "decodability_untaught": seen[~inside].mean()}
     return made | {
-        name: _seen(*target, space.embedding, subject, seed).value.clip(lower=0).mean()
-        for name, target in targets.items()
+        name: visibility(part, space.embedding, coded=coded, subject=subject, seed=seed).value.clip(lower=0).mean()
+        for name, (coded, part) in targets.items()
     }
 
 def _check_gains(gains:pd.Series|pd.DataFrame, names:list) -> pd.DataFrame:
