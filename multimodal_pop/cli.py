@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -384,8 +385,9 @@ def _run_prepare(
     _check_out(args, "csv", "images")
     if (Path(args.out) / "cohort.json").exists() and not args.overwrite:
         raise CohortError(f"--out: {args.out} holds a cohort already; choose another folder, or replace it with --overwrite")
-    cohort = _read_input(args, Path(args.out) / "cache")
+    cohort = _read_input(args, cache := Path(args.out) / "cache")
     cohort.save(args.out)
+    shutil.rmtree(cache, ignore_errors=True)  # the cohort holds the pixels now
     for row in cohort.validate().itertuples():
         print(f"  {row.level}: {row.check}{f' in {row.column}' if row.column else ''}: {row.detail}")
     print(f"Saved in {args.out}. Next: multimodal-pop study --cohort {args.out}")
