@@ -134,6 +134,8 @@ def _add_input(
     group.add_argument("--size", type=int, default=64, help="side of the images, pixels (default: 64)")
     group.add_argument("--sep", help="between the table's cells (default: a comma in .csv, else a tab)")
     group.add_argument("--decimal", default=".", choices=[".", ","], help="before the fraction of the table's numbers (default: .)")
+    group.add_argument("--missing", action="append", metavar="WORD",
+                       help="that stands for no value, beside blank and NA, such as None or -9; may be given several times")
     group.add_argument("--max-skipped", type=float, default=0.1, metavar="SHARE",
                        help="largest share of rows that may be left out because they can't be read (default: 0.1)")
 
@@ -160,7 +162,8 @@ def _read_input(
     cohort = read_folder(args.csv, images=args.images, id=args.id, image=args.image, subject=args.subject,
                          targets=words(args.target) or (), groups=words(args.group) or (), columns=_named_columns(args),
                          report=args.report, size=args.size, cache=cache, max_skipped=args.max_skipped,
-                         positive=args.positive, sep=args.sep, decimal=args.decimal, show=sys.stderr.isatty(),
+                         positive=args.positive, sep=args.sep, decimal=args.decimal,
+                         missing=words(args.missing) or (), show=sys.stderr.isatty(),
                          info={"origin": args.name or "/".join(Path(args.csv).resolve().parts[-2:])})
     left = len(cohort.skipped)
     print(f"{len(cohort):,} images read"

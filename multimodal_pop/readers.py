@@ -246,12 +246,12 @@ _MISSING = ("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "n
 def read_table(
     path:str|Path, # .csv, .tsv or .txt (also .gz), or .parquet
     texts:Sequence[str]=(), # columns to keep as texts: ids, paths
-    missing:Sequence[str]=(), # further words that mean "missing"
+    missing:str|Sequence[str]=(), # further words, or one, that mean "missing"
     sep:str|None=None, # between the cells of a text table; None = a comma in .csv, else a tab
     decimal:str=".", # before the fraction of a number in a text table
 ) -> pd.DataFrame: # one row a record; row 0 is the first after the header
     "Read a table. Raises `CohortError` that says what is wrong with the file."
-    path = Path(path)
+    path, missing = Path(path), [missing] if isinstance(missing, str) else list(missing)
     if not path.is_file():
         raise CohortError(f"there is no table {path.name}; is the path right?")
     if path.stat().st_size == 0:
@@ -452,7 +452,7 @@ def _check_none(
         raise CohortError(
             f"{file}: column {values.name!r} holds numbers, or true and false, but 'None' in"
             f" {row_list(values.index.isin(filled.index[none]))}; if nobody knows what is true there, leave the cells empty or say so"
-            " with missing=['None']; if it is the lowest grade, write a number")
+            " with missing='None'; if it is the lowest grade, write a number")
 
 def _strip_cells(
     values:pd.Series, # a column that may be used
@@ -773,7 +773,7 @@ def read_folder(
     cache:str|Path|None=None, # folder that keeps the images as a memory map; None = in memory
     window:tuple[float, float]|None=None, # values that become black and white; None = the file's own, or percentiles
     frames:Sequence[int]|None=None, # which channels, slices or frames to keep; None = all
-    missing:Sequence[str]=(), # further words that mean "missing" in the table
+    missing:str|Sequence[str]=(), # further words, or one, that mean "missing" in the table
     positive:str|Mapping[str, str]|Sequence[str]|None=None, # of targets of two words, the one that counts as ill; or target → word; None = common pairs such as no and yes
     sep:str|None=None, # between the table's cells; None = a comma in .csv, else a tab
     decimal:str=".", # before the fraction of a number; "," where it is written so
