@@ -622,7 +622,7 @@ def _speak_alike(
     targets:Sequence[str], # the tasks
 ) -> Cohort: # the test participants, their labels numbered as the training participants' are
     "Classes go by name. Raises `StudyError` for a class, or a kind of label, that training doesn't know."
-    alike = test[np.arange(len(test))]
+    alike = test[:]
     alike.labels, alike.tasks, alike.classes = test.labels.copy(), dict(test.tasks), dict(test.classes)
     for task in targets:
         here, there, measured = cohort.classes[task], test.classes[task], [c.tasks[task] == "continuous" for c in (cohort, test)]
