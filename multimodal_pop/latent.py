@@ -309,9 +309,16 @@ def plot_decodability(
     ax.set(
         xticks=place, xticklabels=value.columns, xlim=(-0.25, place[-1] + 0.9),
         ylabel="R² on people not seen, 95 % interval", title=f"From {value.columns[0]} to {value.columns[-1]}: " +
-        (f"{move[names].idxmax()} gains most" if move[names].max() > 0 else "nothing is read better"))
+        _most_gained(wide, names))
     ax.grid(False, axis="x")
     return ax
+
+def _most_gained(wide:dict[str, pd.DataFrame], names:Sequence[str]) -> str:
+    "The column that gains most from the first model to the last, if their intervals lie apart."
+    first, last = (wide[part].loc[names].iloc[:, at] for part, at in (("high", 0), ("low", -1)))
+    shown = [name for name in names if last[name] > first[name]]
+    best = max(shown, key=lambda name: wide["value"].loc[name].iloc[-1] - wide["value"].loc[name].iloc[0], default=None)
+    return "no column is shown to be read better" if best is None else f"{best} gains most"
 
 def _spread(places:Sequence[float], least:float) -> np.ndarray:
     "Heights of labels at least so far apart, in the order of what they name."

@@ -604,9 +604,11 @@ def plot_search(
     whole = trials[(trials.strategy == "all") & (trials.epochs == rungs[-1])]
     if len(whole):
         ax.axhline(whole[search.score].iloc[0], color=COLORS["truth"], lw=1, ls="--", label="all columns")
+    top = trials.loc[[search.best_trial.name]] if search.best_trial.name in trials.index else trials[:0]
+    ax.scatter(top.minutes, top[search.score], s=90, fc="none", ec=COLORS["truth"], zorder=3, label="chosen")
     metric, share, *which = search.score.split()
     ax.set(xlabel="minutes of training", ylabel=f"validation {' '.join([metric.upper(), *which])}, {float(share):.0%} of labels",
-           title=f"The best subset has {len(search.best)} columns ({search.best_trial.strategy})")
+           title=f"The search chose {len(search.best)} columns ({search.best_trial.strategy})")
     ax.legend(fontsize=8)
     return ax
 
@@ -1044,14 +1046,15 @@ def plot_fidelity(
     ceiling, rest = table.loc["another seed"], table.drop("another seed").sort_values("value")
     ax, place = new_ax(ax, figsize=(6.5, 0.9 + 0.27 * len(rest))), np.arange(len(rest))
     if np.isfinite(ceiling.value):
-        ax.axvspan(ceiling.low, ceiling.high, color=COLORS["context"], alpha=0.25, lw=0, label="its 95 % interval")
         ax.axvline(ceiling.value, color=COLORS["truth"], lw=1, label="another seed of real pretraining")
+        ax.axvspan(ceiling.low, ceiling.high, color=COLORS["context"], alpha=0.25, lw=0, label="its 95 % interval")
         ax.axvline(0.8 * ceiling.value, color=COLORS["truth"], lw=1, ls=":", label="0.8 of that")
     shade = [COLORS["joint" if name.startswith("surrogate") else "image"] for name in rest.index]
     ax.hlines(place, rest.low, rest.high, color=shade, lw=1.5)
     ax.scatter(rest.value, place, color=shade, s=25, zorder=2)
     ax.axvline(0, color=COLORS["context"], lw=0.8)
     ax.set(yticks=place, yticklabels=rest.index, xlabel="Spearman correlation with real pretraining, 95 % interval",
-           title=f"“{rest.index[-1]}” ranks subsets best")
+           title=f"“{rest.index[-1]}” ranks subsets best" if len(rest) < 2 or rest.low.iloc[-1] > rest.high.iloc[-2]
+           else "What ranks subsets as real pretraining does")
     ax.legend(fontsize=8, loc="upper left")
     return ax

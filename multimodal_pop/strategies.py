@@ -23,7 +23,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 from sklearn.linear_model import MultiTaskLasso
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema
+from .cohort import Cohort, CohortError, CohortWarning, Schema, task_kind
 from .core import generator
 from .evaluate import check_embedding
 from .dependence import design, gram_matrix, normal_scores
@@ -193,13 +193,13 @@ def align(
 # %% ../nbs/16_strategies.ipynb #92df1c45
 def task_numbers(
     labels:Any, # (n, t) or (n,): numbers, or classes in numbers or words; NaN = missing
-    kinds:Mapping[str, str]|None=None, # task -> binary, multiclass, continuous; None: words, and three to ten whole numbers, are classes
+    kinds:Mapping[str, str]|None=None, # task -> binary, multiclass, continuous; None: guessed, as `task_kind` does for a cohort's labels
     classes:Mapping[str, Sequence]|None=None, # task -> names of its classes 0, 1, …
 ) -> pd.DataFrame: # (n, tasks or classes) float
     "Tasks as numbers. Of more than two classes each becomes a task of its own."
     labels, parts = pd.DataFrame(labels), {}
     for name, values in labels.items():
-        many = ((kinds or {}).get(name) or _task_kind(values)) == "multiclass"
+        many = ((kinds or {}).get(name) or task_kind(values)) == "multiclass"
         if not many and (pd.api.types.is_numeric_dtype(values) or not values.notna().any()):
             parts[str(name)] = values.astype(float)
             continue
@@ -207,12 +207,6 @@ def task_numbers(
         each = {f"{name}: {text}": (values == v).astype(float).where(values.notna()) for v, text in levels.items()}
         parts |= each if many else {str(name): list(each.values())[-1]}  # two words: 1 stands for the last of them
     return pd.DataFrame(parts, labels.index)
-
-def _task_kind(values:pd.Series) -> str:
-    "What a task seems to be."
-    levels, numeric = values.dropna().unique(), pd.api.types.is_numeric_dtype(values)
-    whole = not numeric or len(levels) <= 10 and all(v % 1 == 0 for v in levels)
-    return "multiclass" if len(levels) > 2 and whole else "continuous" if numeric else "binary"
 
 def _best_axis(block:np.ndarray, z:np.ndarray) -> np.ndarray:
     "The combination of a block's columns that correlates best with the embedding."
