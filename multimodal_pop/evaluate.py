@@ -29,7 +29,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from .cohort import (CohortError, TableTransform, assign_parts, reading, row_list, same_rows, strata,
+from .cohort import (CohortError, TableTransform, assign_parts, check_pixels, reading, row_list, same_rows, strata,
                                    subject_codes, tidy_label)
 from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, class_probabilities, compare, concordance, ece,
@@ -856,6 +856,10 @@ class Predictor:
         if len(x) == 0:
             raise CohortError("there are no rows to predict; give at least one")
         self._check_width(x)
+        if x.ndim == 4 and not hasattr(inputs, "images"):  # a cohort's were checked when it was made
+            if x.dtype.kind in "iu" and x.dtype != np.uint8:
+                raise CohortError(f"images are {x.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
+            check_pixels(x)
         self.network.eval()
         device, out = next(self.network.parameters()).device, []
         with torch.no_grad():

@@ -380,12 +380,18 @@ def as_images(
 def check_pixels(
     images:Any, # (n, c, h, w); read a chunk at a time
 ) -> None:
-    "Raise `CohortError` that names the images with NaN or infinite pixels. `uint8` can hold none and is not read."
-    if images.dtype == np.uint8:
+    "Raise `CohortError` that names the images with pixels that are no number from 0 to 1. `uint8` can hold none and is not read."
+    if images.dtype == np.uint8 or not len(images):
         return
-    bad = [~np.isfinite(np.asarray(images[rows])).all(axis=(1, 2, 3)) for rows in row_chunks(len(images), 256)]
-    if bad and (bad := np.concatenate(bad)).any():
+    parts = (np.asarray(images[rows]) for rows in row_chunks(len(images), 256))
+    low, high = np.concatenate([[part.min(axis=(1, 2, 3)), part.max(axis=(1, 2, 3))] for part in parts], axis=1)
+    if (bad := ~np.isfinite(low) | ~np.isfinite(high)).any():
         raise CohortError(f"images: NaN or infinite pixels in {row_list(bad)}; mend these images or leave the rows out")
+    if (bad := (low < -1e-3) | (high > 1 + 1e-3)).any():
+        raise CohortError(
+            f"images: pixels from {low.min():.3g} to {high.max():.3g}, outside 0 to 1 in {row_list(bad)}; scale all images alike,"
+            " such as images / 255, or (images - low) / (high - low) with one low and one high, then .clip(0, 1)"
+        )
 
 # %% ../nbs/01_schema.ipynb #ce7922c9
 def check_names(
