@@ -940,6 +940,7 @@ def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
     from multimodal_pop.encoders import ImageEncoder, image_encoder
     if encoder is None and config["encoder"] == "custom":
         raise CohortError("this predictor was made with an encoder of your own: give it again, Predictor.load(folder, encoder=...)")
+    encoder = copy.deepcopy(encoder)  # the caller's network is a pattern, not a part
     with seeded(config["seed"], "predictor"):
         body = (encoder if isinstance(encoder, ImageEncoder)
                 else image_encoder(config["encoder"] if encoder is None else encoder,
@@ -960,9 +961,8 @@ def fine_tune(
 ) -> Predictor: # on images alone
     "Train a copy of a pretrained encoder with a new head; the model given stays as it is."
     model.image_source(cohort)  # complains of images that the model can't read
-    encoder = copy.deepcopy(model.image)
     config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)}
-    return _teach(encoder, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)
+    return _teach(model.image, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)
 
 def supervised(
     cohort:Any, # training cohort; only its images and labels are used
