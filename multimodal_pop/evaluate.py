@@ -35,6 +35,7 @@ from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, class_probabilities, compare, concordance, ece,
                                     holm, interval_over, interval_table, intervals, KIND_METRICS, mae, Metric, metric_maker, METRICS,
                                     pearson, plot_differences, plot_reliability, r2, subject_weights)
+from .schema import NUMBERED
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -288,6 +289,12 @@ def _read_rows(z_train:Any, y_train:Any, z_test:Any, y_test:Any, subject:Any=Non
                                ("train_subject", train_subject, len(z_train), "training")):
         if who is not None and len(who) != n:
             raise CohortError(f"{name} has {len(who)} names; give one for each of the {n} {part} rows")
+    told = subject is not None and train_subject is not None and getattr(subject, "name", None) != NUMBERED
+    if told and (both := np.isin(np.asarray(subject), np.asarray(train_subject))).any():
+        raise CohortError(
+            f"people in {row_list(both)} of the test part also have training rows; leave these rows out, or, if they are other people,"
+            " name them otherwise"
+        )
     return z_train, z_test
 
 def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any, *, kind:str,
@@ -685,29 +692,39 @@ def small_clinic(
     z_clinic:np.ndarray, # embedding of the clinic's people, same encoder, (m, d)
     y_clinic:Any, # their labels, (m,)
     *,
-    labels:int=200, # how many of them may be learned from
+    labels:int=200, # how many of them may be learned from; with `subject` all those of whole people, this many or nearly
     draws:int=5, # times that these are drawn
     seed:int=0, # of draws and resampling
+    subject:Sequence|None=None, # who each of the clinic's rows belongs to, (m,)
 ) -> pd.DataFrame: # columns training, metric, value, low, high
     "Clinic alone, carried over, or both; tested on the clinic's people that were not drawn."
     same_rows(z=z, y=y)
-    same_rows(z_clinic=z_clinic, y_clinic=y_clinic)
+    same_rows(z_clinic=z_clinic, y_clinic=y_clinic, subject=subject)
     z, z_clinic = check_embedding(z, like=len(y)), check_embedding(z_clinic, "z_clinic", like=len(y_clinic))
     task = read_tasks(y, y_clinic)[0]
     metric, made = "r2" if task.kind == "continuous" else "auc", {}
-    fit = lambda x, target: fit_probe(x, target, kind=task.kind, k=len(task.classes), seed=seed)
-    carried = fit(z, task.train).predict(z_clinic)
+    everybody, who = np.arange(len(z)), subject_codes(subject, len(z_clinic))
+    fit = lambda x, target, who: fit_probe(x, target, kind=task.kind, k=len(task.classes), subject=who, seed=seed)
+    carried = fit(z, task.train, everybody).predict(z_clinic)
     for d in range(draws):
         drawn = draw_labels(task.test, labels, task.kind, seed=1000 * seed + d)
+        drawn = drawn if subject is None else _whole_people(task, who, len(drawn), seed=1000 * seed + d)
         left = task.test.copy()
         left[drawn] = np.nan
-        guesses = {"clinic alone": fit(z_clinic[drawn], task.test[drawn]).predict(z_clinic), "carried over": carried,
-                   "both": fit(np.vstack([z, z_clinic[drawn]]), np.concatenate([task.train, task.test[drawn]])).predict(z_clinic)}
+        guesses = {"clinic alone": fit(z_clinic[drawn], task.test[drawn], who[drawn]).predict(z_clinic), "carried over": carried,
+                   "both": fit(np.vstack([z, z_clinic[drawn]]), np.concatenate([task.train, task.test[drawn]]),
+                               np.concatenate([everybody, len(z) + who[drawn]])).predict(z_clinic)}
         for name, guess in guesses.items():
             made[(name, metric, d)] = metric_set(left, guess, task.kind, names=[metric])[metric]
     value = pd.DataFrame({name: m(np.ones((1, len(left)))) for name, m in made.items()})
-    table = _over_draws(value, bootstrap(made, len(left), draws=500, seed=seed), made, None, seed)
+    table = _over_draws(value, bootstrap(made, len(left), subject=subject, draws=500, seed=seed), made, None, seed, subject)
     return table.rename_axis(["training", "metric"]).reset_index()
+
+def _whole_people(task:Task, who:np.ndarray, count:int, *, seed:int) -> np.ndarray:
+    "About so many labelled test rows, all those of some people, each class in proportion."
+    there = np.flatnonzero(~np.isnan(task.test))
+    keys = strata(pd.DataFrame({"y": task.test[there]}), {"y": task.kind})
+    return there[assign_parts(who[there], keys, (count / len(there), 1 - count / len(there)), seed=seed) == 0]
 
 # %% ../nbs/09_evaluate.ipynb #86361274
 @threadpool_limits.wrap(limits=1)
