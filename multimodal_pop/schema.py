@@ -883,8 +883,9 @@ class Tally:
             self.mean = (codes * times).sum() / times.sum() if self.column.kind != "categorical" else 0.0
             self.squares = ((codes - self.mean) ** 2 * times).sum() * (self.column.kind == "ordinal")
         sd = np.sqrt(self.squares / max(1, self.known))
+        sd = float(sd) if sd > 1e-12 * abs(self.mean) else 1.0  # a column of one value; its mean may be off in the last digit
         people = tuple(min(len(who), SMALL) for who in (self.without, self.having, *(self.people[v] for v in levels)))
-        return float(self.mean), float(sd) if sd > 0 else 1.0, levels, 1 - self.known / max(1, self.rows), people
+        return float(self.mean), sd, levels, 1 - self.known / max(1, self.rows), people
 
 # %% ../nbs/01_schema.ipynb #7f2ad2e1
 def _few_hidden(
