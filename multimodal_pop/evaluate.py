@@ -867,7 +867,8 @@ class Predictor:
         import torch
         from multimodal_pop.loop import read_rows
         from multimodal_pop.views import to_float
-        x = inputs.images if hasattr(inputs, "images") else np.asarray(inputs)
+        rows_on_disk = isinstance(getattr(inputs, "dtype", None), np.dtype)  # perhaps: as an array they would all be read at once
+        x = inputs.images if hasattr(inputs, "images") else inputs if rows_on_disk else np.asarray(inputs)
         if x is None:
             raise CohortError("this cohort has no images")
         if len(x) == 0:
