@@ -14,6 +14,7 @@ __all__ = ['STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'check_embedding', 'Task', 're
 # %% ../nbs/09_evaluate.ipynb #53c38f13
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +30,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from .cohort import (CohortError, TableTransform, assign_parts, check_pixels, reading, row_list, same_rows, strata,
-                                   subject_codes, tidy_label)
+from .cohort import (CohortError, CohortWarning, TableTransform, assign_parts, check_pixels, reading, row_list, same_rows,
+                                   strata, subject_codes, tidy_label)
 from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, class_probabilities, compare, concordance, ece,
                                     holm, interval_over, interval_table, intervals, KIND_METRICS, mae, Metric, metric_maker, METRICS,
@@ -874,6 +875,7 @@ class Predictor:
         if len(x) == 0:
             raise CohortError("there are no rows to predict; give at least one")
         self._check_width(x)
+        self._check_size(x)
         if x.ndim == 4 and not hasattr(inputs, "images"):  # a cohort's were checked when it was made
             if x.dtype.kind in "iu" and x.dtype != np.uint8:
                 raise CohortError(f"images are {x.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
@@ -897,6 +899,15 @@ class Predictor:
                 f"inputs have shape {tuple(x.shape)}; this predictor takes vectors with {width} columns, (n, {width}):"
                 " embed them as its training rows were"
             )
+
+    def _check_size(self, x:Any) -> None:
+        "Refuse images of other channels than those learned from, and warn of another size."
+        channels, trained = self.config.get("channels"), self.config.get("image_size")
+        if channels is not None and (x.ndim != 4 or x.shape[1] != channels):
+            raise CohortError(f"inputs have shape {tuple(x.shape)}; this predictor takes images of {channels} channels, (n, {channels}, h, w)")
+        if trained is not None and list(trained) != list(x.shape[2:]):
+            size, given = (" × ".join(map(str, sides)) for sides in (trained, x.shape[2:]))
+            warnings.warn(f"the predictor learned from images of {size} pixels, these have {given}: resize them", CohortWarning, stacklevel=4)
 
     def predict_proba(self,
         inputs:Any, # a cohort, images (n, c, h, w), or vectors (n, d)
@@ -1017,6 +1028,8 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
         network[0] = Frozen(network[0])
     augment = options.pop("augment", "cardiac")
     views = ImageViews(augment) if isinstance(augment, str) else augment
+    size = getattr(views, "size", None)
+    config["image_size"] = [size, size] if size else list(cohort.images.shape[2:])
     batch_size = min(options.pop("batch_size", 128), len(rows))
     epochs = options.pop("epochs", None) or max(30, -(-150 * batch_size // len(rows)))
     history = train(network, cohort, _supervised_objective(network, targets, views), rows=rows, epochs=epochs,
