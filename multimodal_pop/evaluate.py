@@ -352,6 +352,10 @@ def cross_val_probs(
     if people < folds:
         raise CohortError(f"{people} {'rows' if groups is None else 'groups'} can't be dealt into {folds} folds; ask for fewer folds")
     fold = deal_folds(task.train, task.kind, subject=groups, folds=folds, seed=seed)
+    if (empty := folds - len(np.unique(fold))) > 0:
+        raise CohortError(
+            f"{empty} of {folds} folds came out empty, for one group has {np.bincount(groups).max()} of the {len(z)} rows; ask for fewer folds"
+        )
     out = np.full((len(z), max(1, len(task.classes))), np.nan)
     for k in range(folds):
         inside = fold != k
