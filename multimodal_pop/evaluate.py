@@ -1035,7 +1035,8 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
     size = getattr(views, "size", None)
     config["image_size"] = [size, size] if size else list(cohort.images.shape[2:])
     batch_size = min(options.pop("batch_size", 128), len(rows))
-    epochs = options.pop("epochs", None) or max(30, -(-150 * batch_size // len(rows)))
+    epochs = options.pop("epochs", None)
+    epochs = max(30, -(-150 * batch_size // len(rows))) if epochs is None else epochs  # 0 is an answer, too
     history = train(network, cohort, _supervised_objective(network, targets, views), rows=rows, epochs=epochs,
                     batch_size=batch_size, seed=seed, **options)
     if frozen:
