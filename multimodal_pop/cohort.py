@@ -638,11 +638,11 @@ def strata(
         y = labels[name].to_numpy()
         if kind == "continuous" and not np.isnan(y).all():
             y = np.where(np.isnan(y), np.nan, np.searchsorted(np.nanquantile(y, (0.25, 0.5, 0.75)), y))
-        codes = np.nan_to_num(y + 1).astype(np.int8)
+        codes = np.nan_to_num(y + 1).astype(np.int32)
         common = np.bincount(codes).max() / len(codes)
         keys.append((kind == "continuous", -common, codes))
     keys = [codes for *_, codes in sorted(keys, key=lambda key: key[:2])]
-    return np.stack(keys, axis=1) if keys else np.zeros((len(labels), 0), dtype=np.int8)
+    return np.stack(keys, axis=1) if keys else np.zeros((len(labels), 0), dtype=np.int32)
 
 def deal(
     profile:np.ndarray, # (m, tasks) ints, one row a subject, most important task first
@@ -674,7 +674,7 @@ def assign_parts(
     np.maximum.at(profile, who, keys)  # a subject has a disease if any of the rows has
     queue = deal(profile, generator(seed, "split"))
     middle = (np.cumsum(size[queue]) - size[queue] / 2) / size.sum()
-    part = np.empty(len(size), dtype=np.int8)
+    part = np.empty(len(size), dtype=np.int32)
     part[queue] = np.searchsorted(np.cumsum(shares)[:-1], middle, side="right")
     return part[who]
 

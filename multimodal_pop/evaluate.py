@@ -14,6 +14,7 @@ __all__ = ['STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'check_embedding', 'Task', 're
 # %% ../nbs/09_evaluate.ipynb #53c38f13
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +30,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from .cohort import (CohortError, TableTransform, assign_parts, reading, row_list, same_rows, strata,
-                                   subject_codes, tidy_label)
+from .cohort import (CohortError, CohortWarning, TableTransform, assign_parts, check_pixels, reading, row_list, same_rows,
+                                   strata, subject_codes, tidy_label)
 from .core import COLORS, generator, new_ax, read_json, write_atomic, write_json
 from .metrics import (ap, auc, balanced_accuracy, bootstrap, brier, c_index, class_probabilities, compare, concordance, ece,
                                     holm, interval_over, interval_table, intervals, KIND_METRICS, mae, Metric, metric_maker, METRICS,
                                     pearson, plot_differences, plot_reliability, r2, subject_weights)
+from .schema import NUMBERED
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -288,6 +290,12 @@ def _read_rows(z_train:Any, y_train:Any, z_test:Any, y_test:Any, subject:Any=Non
                                ("train_subject", train_subject, len(z_train), "training")):
         if who is not None and len(who) != n:
             raise CohortError(f"{name} has {len(who)} names; give one for each of the {n} {part} rows")
+    told = subject is not None and train_subject is not None and getattr(subject, "name", None) != NUMBERED
+    if told and (both := np.isin(np.asarray(subject), np.asarray(train_subject))).any():
+        raise CohortError(
+            f"people in {row_list(both)} of the test part also have training rows; leave these rows out, or, if they are other people,"
+            " name them otherwise"
+        )
     return z_train, z_test
 
 def _probe_report(fit:Callable, z_train:Any, y_train:Any, z_test:Any, y_test:Any, *, kind:str,
@@ -344,6 +352,10 @@ def cross_val_probs(
     if people < folds:
         raise CohortError(f"{people} {'rows' if groups is None else 'groups'} can't be dealt into {folds} folds; ask for fewer folds")
     fold = deal_folds(task.train, task.kind, subject=groups, folds=folds, seed=seed)
+    if (empty := folds - len(np.unique(fold))) > 0:
+        raise CohortError(
+            f"{empty} of {folds} folds came out empty, for one group has {np.bincount(groups).max()} of the {len(z)} rows; ask for fewer folds"
+        )
     out = np.full((len(z), max(1, len(task.classes))), np.nan)
     for k in range(folds):
         inside = fold != k
@@ -685,29 +697,39 @@ def small_clinic(
     z_clinic:np.ndarray, # embedding of the clinic's people, same encoder, (m, d)
     y_clinic:Any, # their labels, (m,)
     *,
-    labels:int=200, # how many of them may be learned from
+    labels:int=200, # how many of them may be learned from; with `subject` all those of whole people, this many or nearly
     draws:int=5, # times that these are drawn
     seed:int=0, # of draws and resampling
+    subject:Sequence|None=None, # who each of the clinic's rows belongs to, (m,)
 ) -> pd.DataFrame: # columns training, metric, value, low, high
     "Clinic alone, carried over, or both; tested on the clinic's people that were not drawn."
     same_rows(z=z, y=y)
-    same_rows(z_clinic=z_clinic, y_clinic=y_clinic)
+    same_rows(z_clinic=z_clinic, y_clinic=y_clinic, subject=subject)
     z, z_clinic = check_embedding(z, like=len(y)), check_embedding(z_clinic, "z_clinic", like=len(y_clinic))
     task = read_tasks(y, y_clinic)[0]
     metric, made = "r2" if task.kind == "continuous" else "auc", {}
-    fit = lambda x, target: fit_probe(x, target, kind=task.kind, k=len(task.classes), seed=seed)
-    carried = fit(z, task.train).predict(z_clinic)
+    everybody, who = np.arange(len(z)), subject_codes(subject, len(z_clinic))
+    fit = lambda x, target, who: fit_probe(x, target, kind=task.kind, k=len(task.classes), subject=who, seed=seed)
+    carried = fit(z, task.train, everybody).predict(z_clinic)
     for d in range(draws):
         drawn = draw_labels(task.test, labels, task.kind, seed=1000 * seed + d)
+        drawn = drawn if subject is None else _whole_people(task, who, len(drawn), seed=1000 * seed + d)
         left = task.test.copy()
         left[drawn] = np.nan
-        guesses = {"clinic alone": fit(z_clinic[drawn], task.test[drawn]).predict(z_clinic), "carried over": carried,
-                   "both": fit(np.vstack([z, z_clinic[drawn]]), np.concatenate([task.train, task.test[drawn]])).predict(z_clinic)}
+        guesses = {"clinic alone": fit(z_clinic[drawn], task.test[drawn], who[drawn]).predict(z_clinic), "carried over": carried,
+                   "both": fit(np.vstack([z, z_clinic[drawn]]), np.concatenate([task.train, task.test[drawn]]),
+                               np.concatenate([everybody, len(z) + who[drawn]])).predict(z_clinic)}
         for name, guess in guesses.items():
             made[(name, metric, d)] = metric_set(left, guess, task.kind, names=[metric])[metric]
     value = pd.DataFrame({name: m(np.ones((1, len(left)))) for name, m in made.items()})
-    table = _over_draws(value, bootstrap(made, len(left), draws=500, seed=seed), made, None, seed)
+    table = _over_draws(value, bootstrap(made, len(left), subject=subject, draws=500, seed=seed), made, None, seed, subject)
     return table.rename_axis(["training", "metric"]).reset_index()
+
+def _whole_people(task:Task, who:np.ndarray, count:int, *, seed:int) -> np.ndarray:
+    "About so many labelled test rows, all those of some people, each class in proportion."
+    there = np.flatnonzero(~np.isnan(task.test))
+    keys = strata(pd.DataFrame({"y": task.test[there]}), {"y": task.kind})
+    return there[assign_parts(who[there], keys, (count / len(there), 1 - count / len(there)), seed=seed) == 0]
 
 # %% ../nbs/09_evaluate.ipynb #86361274
 @threadpool_limits.wrap(limits=1)
@@ -850,12 +872,18 @@ class Predictor:
         import torch
         from multimodal_pop.loop import read_rows
         from multimodal_pop.views import to_float
-        x = inputs.images if hasattr(inputs, "images") else np.asarray(inputs)
+        rows_on_disk = isinstance(getattr(inputs, "dtype", None), np.dtype)  # perhaps: as an array they would all be read at once
+        x = inputs.images if hasattr(inputs, "images") else inputs if rows_on_disk else np.asarray(inputs)
         if x is None:
             raise CohortError("this cohort has no images")
         if len(x) == 0:
             raise CohortError("there are no rows to predict; give at least one")
         self._check_width(x)
+        self._check_size(x)
+        if x.ndim == 4 and not hasattr(inputs, "images"):  # a cohort's were checked when it was made
+            if x.dtype.kind in "iu" and x.dtype != np.uint8:
+                raise CohortError(f"images are {x.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
+            check_pixels(x)
         self.network.eval()
         device, out = next(self.network.parameters()).device, []
         with torch.no_grad():
@@ -875,6 +903,15 @@ class Predictor:
                 f"inputs have shape {tuple(x.shape)}; this predictor takes vectors with {width} columns, (n, {width}):"
                 " embed them as its training rows were"
             )
+
+    def _check_size(self, x:Any) -> None:
+        "Refuse images of other channels than those learned from, and warn of another size."
+        channels, trained = self.config.get("channels"), self.config.get("image_size")
+        if channels is not None and (x.ndim != 4 or x.shape[1] != channels):
+            raise CohortError(f"inputs have shape {tuple(x.shape)}; this predictor takes images of {channels} channels, (n, {channels}, h, w)")
+        if trained is not None and list(trained) != list(x.shape[2:]):
+            size, given = (" × ".join(map(str, sides)) for sides in (trained, x.shape[2:]))
+            warnings.warn(f"the predictor learned from images of {size} pixels, these have {given}: resize them", CohortWarning, stacklevel=4)
 
     def predict_proba(self,
         inputs:Any, # a cohort, images (n, c, h, w), or vectors (n, d)
@@ -936,6 +973,7 @@ def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
     from multimodal_pop.encoders import ImageEncoder, image_encoder
     if encoder is None and config["encoder"] == "custom":
         raise CohortError("this predictor was made with an encoder of your own: give it again, Predictor.load(folder, encoder=...)")
+    encoder = copy.deepcopy(encoder)  # the caller's network is a pattern, not a part
     with seeded(config["seed"], "predictor"):
         body = (encoder if isinstance(encoder, ImageEncoder)
                 else image_encoder(config["encoder"] if encoder is None else encoder,
@@ -956,9 +994,8 @@ def fine_tune(
 ) -> Predictor: # on images alone
     "Train a copy of a pretrained encoder with a new head; the model given stays as it is."
     model.image_source(cohort)  # complains of images that the model can't read
-    encoder = copy.deepcopy(model.image)
     config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)}
-    return _teach(encoder, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)
+    return _teach(model.image, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)
 
 def supervised(
     cohort:Any, # training cohort; only its images and labels are used
@@ -995,8 +1032,11 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
         network[0] = Frozen(network[0])
     augment = options.pop("augment", "cardiac")
     views = ImageViews(augment) if isinstance(augment, str) else augment
+    size = getattr(views, "size", None)
+    config["image_size"] = [size, size] if size else list(cohort.images.shape[2:])
     batch_size = min(options.pop("batch_size", 128), len(rows))
-    epochs = options.pop("epochs", None) or max(30, -(-150 * batch_size // len(rows)))
+    epochs = options.pop("epochs", None)
+    epochs = max(30, -(-150 * batch_size // len(rows))) if epochs is None else epochs  # 0 is an answer, too
     history = train(network, cohort, _supervised_objective(network, targets, views), rows=rows, epochs=epochs,
                     batch_size=batch_size, seed=seed, **options)
     if frozen:

@@ -380,12 +380,18 @@ def as_images(
 def check_pixels(
     images:Any, # (n, c, h, w); read a chunk at a time
 ) -> None:
-    "Raise `CohortError` that names the images with NaN or infinite pixels. `uint8` can hold none and is not read."
-    if images.dtype == np.uint8:
+    "Raise `CohortError` that names the images with pixels that are no number from 0 to 1. `uint8` can hold none and is not read."
+    if images.dtype == np.uint8 or not len(images):
         return
-    bad = [~np.isfinite(np.asarray(images[rows])).all(axis=(1, 2, 3)) for rows in row_chunks(len(images), 256)]
-    if bad and (bad := np.concatenate(bad)).any():
+    parts = (np.asarray(images[rows]) for rows in row_chunks(len(images), 256))
+    low, high = np.concatenate([[part.min(axis=(1, 2, 3)), part.max(axis=(1, 2, 3))] for part in parts], axis=1)
+    if (bad := ~np.isfinite(low) | ~np.isfinite(high)).any():
         raise CohortError(f"images: NaN or infinite pixels in {row_list(bad)}; mend these images or leave the rows out")
+    if (bad := (low < -1e-3) | (high > 1 + 1e-3)).any():
+        raise CohortError(
+            f"images: pixels from {low.min():.3g} to {high.max():.3g}, outside 0 to 1 in {row_list(bad)}; scale all images alike,"
+            " such as images / 255, or (images - low) / (high - low) with one low and one high, then .clip(0, 1)"
+        )
 
 # %% ../nbs/01_schema.ipynb #ce7922c9
 def check_names(
@@ -877,8 +883,9 @@ class Tally:
             self.mean = (codes * times).sum() / times.sum() if self.column.kind != "categorical" else 0.0
             self.squares = ((codes - self.mean) ** 2 * times).sum() * (self.column.kind == "ordinal")
         sd = np.sqrt(self.squares / max(1, self.known))
+        sd = float(sd) if sd > 1e-12 * abs(self.mean) else 1.0  # a column of one value; its mean may be off in the last digit
         people = tuple(min(len(who), SMALL) for who in (self.without, self.having, *(self.people[v] for v in levels)))
-        return float(self.mean), float(sd) if sd > 0 else 1.0, levels, 1 - self.known / max(1, self.rows), people
+        return float(self.mean), sd, levels, 1 - self.known / max(1, self.rows), people
 
 # %% ../nbs/01_schema.ipynb #7f2ad2e1
 def _few_hidden(

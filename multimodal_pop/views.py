@@ -73,8 +73,8 @@ def draw(
 def _crop_boxes(
     u:dict[str, Tensor], # from `draw`, b numbers each
     crop:tuple[float, float], # smallest and largest share of the area kept
-    ratio:tuple[float, float], # narrowest and widest width / height of the crop, in pixels
-    tall:float, # height / width of the image
+    ratio:tuple[float, float], # narrowest and widest width / height of the crop, over that of the view
+    tall:float, # height / width of the image, over that of the view
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]: # w, h (shares of the image), x, y (centre in [−1, 1]); b numbers each
     "Random crops: area uniform, shape uniform on the logarithm, place uniform."
     area = crop[0] + (crop[1] - crop[0]) * u["area"]
@@ -86,14 +86,15 @@ def affine_maps(
     u:dict[str, Tensor], # from `draw`, b numbers each
     *,
     crop:tuple[float, float]=(1.0, 1.0), # smallest and largest share of the area kept
-    ratio:tuple[float, float]=(1.0, 1.0), # narrowest and widest width / height of the crop, in pixels
+    ratio:tuple[float, float]=(1.0, 1.0), # narrowest and widest width / height of the crop, over that of the view
     flip:float=0.0, # probability to mirror left and right
     flip_vertical:float=0.0, # probability to mirror up and down
     rotation:float=0.0, # largest angle, degrees
     tall:float=1.0, # height / width of the images
+    view:float=1.0, # height / width of the views
 ) -> Tensor: # maps from output to input coordinates, (b, 2, 3)
     "Crop, rotation and flip as one matrix an image."
-    w, h, x, y = _crop_boxes(u, crop, ratio, tall)
+    w, h, x, y = _crop_boxes(u, crop, ratio, tall / view)
     angle = (2 * u["angle"] - 1) * math.radians(rotation)
     cos, sin = angle.cos(), angle.sin()
     mirror, tip = 1 - 2 * (u["flip"] < flip).float(), 1 - 2 * (u["flip_vertical"] < flip_vertical).float()
@@ -105,15 +106,16 @@ def affine_maps(
 def resample(
     images:Tensor, # (b, c, h, w) float
     maps:Tensor, # (b, 2, 3), from output to input coordinates in [−1, 1]
-    size:int, # side of the output, pixels
+    size:int|tuple[int, int], # side of the output, or its height and width, pixels
     *,
     outside:str="zeros", # what lies beyond the image: "zeros", "border", "reflection"
     zoom:float=1.0, # side of a typical crop, as a share of the image's
-) -> Tensor: # (b, c, size, size)
+) -> Tensor: # (b, c, size, size), or (b, c, *size)
     "Read each output pixel from its place in the input, once, bilinearly."
-    if (shrink := int(zoom * min(images.shape[2:]) / size)) > 1:
+    size = size if isinstance(size, Sequence) else (size, size)
+    if (shrink := min(int(zoom * side / new) for side, new in zip(images.shape[2:], size))) > 1:
         images = F.avg_pool2d(images, shrink)
-    grid = F.affine_grid(maps, (len(images), images.shape[1], size, size), align_corners=False)
+    grid = F.affine_grid(maps, (len(images), images.shape[1], *size), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode=outside, align_corners=False)
 
 # %% ../nbs/05_views.ipynb #dcba31f0
@@ -208,12 +210,13 @@ def _view_parameters(
     settings:dict[str, Any], # all the keys of `NONE`
     channels:int, # c
     tall:float=1.0, # height / width of the images
+    view:float=1.0, # height / width of the views
 ) -> dict[str, Tensor]: # those of maps, mix, lift, sigma, grain that these settings need
     "The finished parameters of each image; the identity for those left alone."
     s, on = settings, u["apply"] < settings["p"]
     chosen, out = on[:, None, None], {}
     if any(s[k] != NONE[k] for k in GEOMETRY):
-        out["maps"] = torch.where(chosen, affine_maps(u, **{k: s[k] for k in GEOMETRY}, tall=tall), torch.eye(2, 3))
+        out["maps"] = torch.where(chosen, affine_maps(u, **{k: s[k] for k in GEOMETRY}, tall=tall, view=view), torch.eye(2, 3))
     if any(s[k] for k in COLOUR[1:]):
         mix, lift = colour_maps(u, channels, **{k: s[k] for k in COLOUR})
         out |= {"mix": torch.where(chosen, mix, torch.eye(channels)), "lift": torch.where(chosen, lift, 0.0)}
@@ -230,7 +233,7 @@ class ImageViews:
     def __init__(
         self,
         preset:str="cardiac", # "cardiac", "natural", "chest" or "none"
-        size:int|None=None, # side of the output, pixels; None keeps the height of the input
+        size:int|None=None, # side of the output, pixels; None keeps height and width of the input
         **overrides:Any, # any setting of `NONE`, in place of the preset's
     ):
         if preset not in PRESETS:
@@ -245,19 +248,20 @@ class ImageViews:
         self,
         images:Tensor, # (b, c, h, w), uint8 or float in [0, 1]
         generator:torch.Generator, # a CPU generator; it advances by the same count whatever the settings
-    ) -> Tensor: # (b, c, size, size) float32 in [0, 1]
+    ) -> Tensor: # (b, c, size, size) or, without a size, (b, c, h, w); float32 in [0, 1]
         "One random view of each image."
         views = to_float(images)
         b, channels, height, width = views.shape
         seed, u = int(torch.randint(2**62, (), generator=generator)), draw(b, generator)
-        p = {k: v.to(views.device) for k, v in _view_parameters(u, self.settings, channels, height / width).items()}
-        size = self.size or height
-        if "maps" in p or (height, width) != (size, size):
+        size = (self.size, self.size) if self.size else (height, width)
+        p = _view_parameters(u, self.settings, channels, height / width, size[0] / size[1])
+        p, side = {k: v.to(views.device) for k, v in p.items()}, min(size)
+        if "maps" in p or (height, width) != size:
             maps = p.get("maps", torch.eye(2, 3, device=views.device).expand(b, 2, 3))
             zoom = math.sqrt(sum(self.settings["crop"]) / 2)
             views = resample(views, maps, size, outside=self.settings["outside"], zoom=zoom)
         if "sigma" in p:
-            views = blur(views, p["sigma"] * size, math.ceil(3 * self.settings["sigma"][1] * size))
+            views = blur(views, p["sigma"] * side, math.ceil(3 * self.settings["sigma"][1] * side))
         if "mix" in p:
             views = recolour(views, p["mix"], p["lift"])
         if "grain" in p:
