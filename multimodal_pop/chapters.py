@@ -12,7 +12,8 @@ __all__ = ['LABEL_CHAPTERS', 'SPACE', 'SHOWN', 'TRIED', 'COLUMN_CHAPTERS', 'labe
 # %% ../nbs/19_chapters.ipynb #7a5cb762
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,22 @@ def _task_noise(
     seed:int=0, # of permutations
 ) -> tuple[list[dict], dict[str, NoiseEstimate]]: # rows of the table; the estimate for each group variable, "" for everybody
     "The noise of one task: for everybody, and for each group variable."
-    found = {"": estimate_noise(y, probs, audited=audited, seed=seed)}
-    rows = _noise_rows(task, found[""], "")
+    found, rows = {"": estimate_noise(y, probs, audited=audited, seed=seed)}, []
     for name, level in groups.items():
         found[name] = estimate_noise(y, probs, groups=level.astype(str).to_numpy(), audited=audited, seed=seed)
         order = [str(k) for k in level.cat.categories] if isinstance(level.dtype, pd.CategoricalDtype) else ()
         rows += _noise_rows(task, found[name], name, order)
-    return rows, found
+    return _noise_rows(task, _widest(found.values()), "") + rows, found
+
+def _widest(
+    estimates:Iterable[NoiseEstimate], # of one task: everybody's first, then one a group variable
+) -> NoiseEstimate: # everybody's; a bound allows all that any of them allows
+    "What groups allow, everybody's bound must not rule out."
+    everybody, *others = estimates
+    bounds = [e for e in (everybody, *others) if not e.identifiable and np.isfinite([e.rate_low, e.rate_high]).all()]
+    if everybody.identifiable or not bounds:
+        return everybody
+    return replace(everybody, rate_low=min(e.rate_low for e in bounds), rate_high=max(e.rate_high for e in bounds))
 
 # %% ../nbs/19_chapters.ipynb #c24531dd
 def _clearest(
@@ -215,7 +225,7 @@ def _rate_sentence(
                 f"(95 % interval {row.low:.1%} to {row.high:.1%}, {row.audited} rows audited).")
     needed = (f"all {'' if isinstance(row.n, str) else f'{row.n} '}of them would measure it" if row.audit_rows == row.n
               else f"{row.audit_rows} random rows would measure it to within five points")
-    return (f"{task}: between {row.low:.1%} and {row.high:.1%} of the labels are wrong. "
+    return (f"{task}: between {row.low:.1%} and {row.high:.1%} of the labels are wrong, if errors depend on the true class alone. "
             f"Labels and predictions alone can't say more; an expert's labels for {needed}.")
 
 def _apart_sentences(
@@ -236,13 +246,16 @@ def _apart_sentences(
         for row in apart.itertuples()
     ]
 
+_ASSUMED = ("They hold if errors depend on the true class alone (within a group) and no class is mostly named otherwise; "
+            "where hard or mild cases are mislabelled more often, more can be wrong.")
+
 def noise_sentences(
     table:pd.DataFrame, # of `tell_noise`, or of `measure_labels`, "noise"
 ) -> list[str]: # sentences
     "What the table says, in words."
     overall = table[table.group == ""]
     bounds = [] if overall.identifiable.all() else [
-        "These limits are bounds and no estimates: they say what can't be ruled out, not what is likely."]
+        f"These limits are bounds and no estimates. {_ASSUMED}"]
     return [_rate_sentence(row) for row in overall.itertuples()] + bounds + _apart_sentences(table[table.group != ""])
 
 # %% ../nbs/19_chapters.ipynb #00a167bd
@@ -261,7 +274,7 @@ def looked_at(
     return told + (f" Not looked at, since too few people stand in the groups: {names(missed)}." if missed else "")
 
 _LINES = {True: "Dots with lines: measured on a random audit, 95 % intervals.",
-          False: "Grey lines: bounds, which hold whatever the noise is."}
+          False: f"Grey lines: bounds. {_ASSUMED}"}
 
 def _rate_cell(row:Any) -> str:
     "The share of wrong labels of a row of `tell_noise`, or why there is none."
