@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'IMAGE_ONLY', 'PAIRS', 'DPI', 'STYLESHEET', 'TEMPLATE', 'verdict', 'arm_name', 'labels_name', 'readable',
-           'sentence', 'lower', 'signed', 'plot_few_labels', 'plot_differences', 'pair_name', 'plot_groups',
-           'plot_alignment', 'picture_rows', 'plot_pictures', 'with_interval', 'side_by_side', 'Figure', 'Table',
-           'Chapter', 'draw', 'table_html', 'part_html', 'Finding', 'render', 'finding_html']
+           'sentence', 'lower', 'signed', 'signed_interval', 'plot_few_labels', 'plot_differences', 'pair_name',
+           'plot_groups', 'plot_alignment', 'picture_rows', 'plot_pictures', 'with_interval', 'side_by_side', 'Figure',
+           'Table', 'Chapter', 'draw', 'table_html', 'part_html', 'Finding', 'render', 'finding_html']
 
 # %% ../nbs/19_page.ipynb #415c4228
 import base64
@@ -96,8 +96,7 @@ def sentence(
         words = f"{_SUBJECTS.get((row.method, row.baseline), 'Pretraining on image and table')} {said}"
     else:  # no subject says which columns taught, so the brackets do
         words, how = said.capitalize(), f"chosen columns, {how}" if row.method == "chosen" else how
-    ends = (f"{signed(row.difference)}, 95 % interval {signed(row.low)} to {signed(row.high)}"
-            if np.isfinite(row.difference) else "too few cases")
+    ends = "too few cases" if np.isnan(row.difference) else signed_interval(row.difference, row.low, row.high, "95 % interval ")
     return (f"{words} ({how}, {labels_name(row.labels)} of the labels): {_row_name(row)} is {row.value:.3f}, against {row.reference:.3f} "
             f"for {_rival(row.method, row.baseline)} ({ends}).")
 
@@ -109,9 +108,23 @@ def lower(
 
 def signed(
     value:float, # a difference
-) -> str: # "+0.021", "−0.004"; a digit more where three would say zero
+    digits:int|None=None, # after the point; None: three, or four where three would say zero
+) -> str: # "+0.021", "−0.0004", "0"
     "A number with its sign."
-    return f"{value:+.{3 if abs(value) >= 0.0005 else 4}f}".replace("-", "−")
+    digits = digits or (3 if abs(value) >= 0.0005 else 4)
+    return f"{value:+.{digits}f}".replace("-", "−") if value else "0"
+
+def signed_interval(
+    value:float, # a difference
+    low:float, # lower end of its interval
+    high:float, # its upper end
+    name:str="", # of the interval
+) -> str: # "+0.021, −0.004 to +0.046"
+    "A difference and its interval, all with the same number of digits."
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"{signed(value)}, too few errors to tell"
+    digits = 4 if any(0 < abs(number) < 0.0005 for number in (value, low, high)) else 3
+    return f"{signed(value, digits)}, {name}{signed(low, digits)} to {signed(high, digits)}"
 
 # %% ../nbs/19_page.ipynb #3efa0484
 def plot_few_labels(

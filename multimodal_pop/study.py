@@ -33,7 +33,7 @@ from .core import harmless, pick_device, provenance, suppress_small, write_atomi
 from .chapters import COLUMN_CHAPTERS, LABEL_CHAPTERS, column_roles, measure_columns, tell_noise
 from .page import (ARMS, PAIRS, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name, pair_name, picture_rows,
                                  plot_alignment, plot_differences, plot_few_labels, plot_groups, plot_pictures, readable, render,
-                                 sentence, side_by_side, signed, table_html, with_interval)
+                                 sentence, side_by_side, signed_interval, table_html, with_interval)
 from .pretrain import Model
 from .schema import NUMBERED
 from .steps import (audit_arm, changes, class_auc, clock, column_arm, count_levels, differences,
@@ -366,7 +366,7 @@ def _chapter_results(
         labels=study.compared.labels.map(labels_name),
         comparison=[pair_name(m, b) for m, b in zip(study.compared.method, study.compared.baseline)],
         **{"difference (95 % interval)": [
-            f"{signed(d)} ({signed(l)} to {signed(h)})" if np.isfinite(d) else "–"
+            signed_interval(d, l, h).replace(", ", " (", 1) + ")" if np.isfinite(d) else "–"
             for d, l, h in study.compared[["difference", "low", "high"]].to_numpy(float)]})
     parts.append(Table(
         shown[["comparison", "labels", "task", "metric", "difference (95 % interval)", "verdict"]],
@@ -411,7 +411,7 @@ def _worst_sentence(
     rows:pd.DataFrame, # subgroups at one share of labels, on one task
 ) -> str: # a sentence
     "Name the subgroup in which image + table pretraining does worst, or say that intervals overlap."
-    ours = rows[(rows.method == "multimodal") & rows.value.notna()]
+    ours = rows[(rows.method == "multimodal") & rows.low.notna()]
     if len(ours) < 2:
         return "Too few participants in the subgroups to compare them."
     low, high = ours.loc[ours.value.idxmin()], ours.loc[ours.value.idxmax()]
@@ -471,7 +471,8 @@ def _chapter_methods(
     o, p = study.made["settings"], study.made["images"]
     draws = study.made["draws"]
     limits = [
-        "Intervals are percentiles of a bootstrap over test participants, widened where cases are few. They say how far chance "
+        "Intervals come from a bootstrap over test participants and are widened where cases are few: of an AUC on the scale of the "
+        "log-odds, and from the number of cases alone where no error was made; of a difference, percentiles. They say how far chance "
         "in who was tested may move a number; chance in the training (another seed) is not in them.",
         "Two main comparisons were fixed beforehand: frozen against SimCLR, and fine-tuned against training from "
         "scratch, on the mean of the tasks at the share of labels nearest to 10 %. All others are descriptive and not "
