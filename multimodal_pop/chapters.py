@@ -34,7 +34,7 @@ from .information import column_report, plot_visibility_redundancy, visibility
 from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues
 from .page import (ARMS, Chapter, Table, draw, labels_name, plot_differences, readable, sentence,
-                                 verdict, with_interval)
+                                 row_verdict, with_interval)
 from .pretrain import Model
 from .selection import ColumnSelector
 
@@ -531,7 +531,7 @@ def _gain_sentences(
     over = rows[rows.baseline == "multimodal"].sort_values("labels", key=lambda s: s != focus, kind="stable")
     said = ([sentence(row) for _, row in over.iterrows()]
             + [sentence(row) for _, row in rows[(rows.baseline == "simclr") & (rows.labels == focus)].iterrows()])
-    if len(over) and verdict(over.low.iloc[0], over.high.iloc[0]) != "helps":
+    if len(over) and row_verdict(over.iloc[0]) != "helps":
         said.insert(1, "So the choice is not shown to gain anything over all columns here.")
     return said
 
@@ -852,7 +852,7 @@ def chapter_learned(
     rows = study.compared[
         (study.compared.method == pair[0]) & (study.compared.baseline == pair[1])
         & (study.compared.task == study.task) & (study.compared.labels == study.focus)]
-    better = len(rows) and verdict(rows.low.iloc[0], rows.high.iloc[0]) == "helps"
+    better = len(rows) and row_verdict(rows.iloc[0]) == "helps"
     slope = lambda part, names: draw(
         plot_read, made[part], columns=names,
         alt=f"Lines from {first} to {last}: how well each is read from the image.",
