@@ -544,6 +544,9 @@ def _add_export(verbs:Any) -> None:
     export.add_argument("--votes", help="CSV of earlier answers, written by `annotate import`")
     export.add_argument("--overwrite", action="store_true", help="forget the worklist that --out holds, and answers filled in there")
     export.add_argument("--strategy", default="fusion", help="how to rank (default: fusion)")
+    export.add_argument("--blind", action="store_true", help="show neither label, doubt nor reason, which the expert would lean on")
+    export.add_argument("--salt-file", metavar="FILE",
+                        help="file with a secret of yours: the sheet carries codes in place of row numbers; keep it at home")
 
 def _add_import(verbs:Any) -> None:
     "multimodal-pop annotate import"
@@ -596,14 +599,28 @@ def _run_annotate_export(
     "Rank and write the sheet."
     from multimodal_pop.cohort import Cohort
     from multimodal_pop.desk import export_review
-    _check_out(args, "cohort", "study", "embedding", "probs", "votes")
+    _check_out(args, "cohort", "study", "embedding", "probs", "votes", "salt_file")
+    sheet = {"blind": args.blind, "salt": _read_salt(args.salt_file)} | ({"votes": args.votes} if args.votes else {})
     cohort = Cohort.load(args.cohort)
     with tempfile.TemporaryDirectory() as here:
         embedding = _study_embedding(args.study, cohort, Path(here) / "embedding.npy") if args.study else args.embedding
         print(
             export_review(cohort, args.out, task=args.task, probs=args.probs, embedding=embedding, budget=args.budget,
-                          group=args.group, strategy=args.strategy, overwrite=args.overwrite,
-                          **({"votes": args.votes} if args.votes else {})))
+                          group=args.group, strategy=args.strategy, overwrite=args.overwrite, **sheet))
+
+def _read_salt(
+    path:str|None, # of --salt-file
+) -> str|None: # the secret; None if no file is named
+    "Read a secret from a file: what is typed stays in the shell's history. Raises `CohortError`."
+    from multimodal_pop.cohort import CohortError
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise CohortError(f"--salt-file: there is no file {path}")
+    salt = Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    if not salt:
+        raise CohortError(f"--salt-file: {path} is empty; write a secret of yours into it")
+    return salt
 
 def _run_annotate_import(
     args:argparse.Namespace, # of `multimodal-pop annotate import`
