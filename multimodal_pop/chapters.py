@@ -121,6 +121,7 @@ def worklist(
     order = rank_for_review(y, probs, noise=measured, groups=groups, seed=seed).row.to_numpy()
     issues = issues.loc[order].reset_index()
     rows = np.arange(len(y)) if rows is None else np.asarray(rows)
+    issues["reason"] = issues.reason.str.replace(r"together they leave it at (\d+)", r"given \1 weighs more and stays", regex=True)
     return issues.assign(task=task, row=rows[issues.row])[["row", "task", "p_error", "given", "suggested", "reason"]]
 
 # %% ../nbs/19_chapters.ipynb #9439ad2a
@@ -354,10 +355,13 @@ def _chapter_review(
             "expected errors in the first fifth": f"{first:.0f} ({first / max(errors, 1e-9):.0%})"
         })
     return Chapter("What to annotate next", [
-        "worklist.csv beside this report lists every label in the order in which an expert's look is worth most: row "
-        "of the cohort, your id, task, given and suggested label, probability of an error, and why. Rows of the cohort "
+        "worklist.csv beside this report lists every training label in the order in which an expert's look is worth most: row "
+        "of the cohort, your id, task, given and suggested label, probability of an error, and why. The order follows the doubt "
+        "that is left when the mean of the views and the given label are weighed with a cautious idea of the noise. The probability "
+        "of an error is a second opinion, which listens to each view, so it need not fall along the list. Rows of the cohort "
         "count from 0 without those that could not be read: join the list with your own table by id, not by row. "
-        "multimodal-pop annotate export turns it into a sheet with images. The counts below are expectations under the "
+        "multimodal-pop annotate export --study ranks all labels of the cohort, those of validation and test participants too, and "
+        "writes a sheet with images. The counts below are expectations under the "
         "model of the noise; without an audit they are rough.",
         draw(plot_review, curve,
              alt="Share of expected errors found against the share of labels reviewed, one line a task.",

@@ -530,7 +530,7 @@ FILES = [("report.html", "this page", "no"), ("metrics.json", "every number of t
          ("model/multimodal, model/simclr", "the pretrained encoders: Model.load(folder)", "no rows; column names, category levels"),
          ("model/supervised_…, model/…_tuned_…", "the networks trained on labels (last draw): Predictor.load(folder)", "no"),
          ("model/chosen", "after a search: the encoder that the chosen columns taught", "no rows; column names, category levels"),
-         ("worklist.csv", "labels in the order to review them: row of the cohort, and your id", "yes"),
+         ("worklist.csv", "training labels in the order to review them: row of the cohort, and your id", "yes"),
          ("embeddings.parquet", "one row an image: your id as index, part, image embedding", "yes"),
          ("state/", "what a rerun needs to go on: scores and embeddings by row number", "yes")]
 
