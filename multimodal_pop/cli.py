@@ -510,13 +510,20 @@ def _run_label(
 ) -> None:
     "Label a file of reports."
     from multimodal_pop.cohort import CohortError
-    from multimodal_pop.reports import label_file
+    from multimodal_pop.core import SMALL
+    from multimodal_pop.reports import label_file, VOCABULARIES
     if not Path(args.path).is_file():
         raise CohortError(f"there is no file {args.path}")
     _check_reports(Path(args.path), args.text)
-    print(
-        label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain,
-                   keep=words(args.keep) or ()))
+    made = label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain,
+                      keep=words(args.keep) or ())
+    print(made)
+    named = made.counts[made.counts["not mentioned"] < made.labelled]
+    if not len(named.drop(index="no_finding", errors="ignore")):
+        others = " or ".join(f"--vocabulary {name}" for name in VOCABULARIES if name != args.vocabulary)
+        print(f"No finding of ‘{args.vocabulary}’ was named in any report; another vocabulary? ({others})")
+    elif len(named):
+        print(named.map(lambda k: f"<{SMALL}" if 0 < k < SMALL else f"{k:,}").to_string())
 
 # %% ../nbs/19_terminal.ipynb #anncod1
 def _add_annotate(commands:Any) -> None:
