@@ -383,6 +383,7 @@ def _run_prepare(
 ) -> None:
     "Read, check, save, and say what was found."
     from multimodal_pop.cohort import CohortError
+    from multimodal_pop.study import tell_input
     if args.csv is None:
         raise CohortError("--csv is missing: the table to read")
     _check_out(args, "csv", "images")
@@ -391,6 +392,7 @@ def _run_prepare(
     cohort = _read_input(args, cache := Path(args.out) / "cache")
     cohort.save(args.out)
     shutil.rmtree(cache, ignore_errors=True)  # the cohort holds the pixels now
+    print(*tell_input(cohort, augment=args.augment), sep="\n")
     for row in cohort.validate().itertuples():
         print(f"  {row.level}: {row.check}{f' in {row.column}' if row.column else ''}: {row.detail}")
     print(f"Saved in {args.out}. Next: multimodal-pop study --cohort {args.out}")

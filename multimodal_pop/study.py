@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SMOKE', 'FILES', 'CHAPTERS', 'Study', 'main_rows', 'main_verdict', 'group_sizes', 'column_table', 'describe_cohort',
-           'write_report', 'check_study', 'split_study', 'run_study', 'finish', 'round_hidden', 'rows_left_out',
-           'tell_counts', 'search_columns', 'audit_arm', 'changes', 'class_auc', 'clock', 'column_arm', 'count_levels',
-           'differences', 'digest_audit', 'draw_labelled', 'embed_arms', 'ends', 'enough', 'explain_arm',
-           'explained_task', 'find_columns', 'fewest_cases', 'fingerprint', 'hide_parts', 'join_rare', 'judge',
-           'judge_groups', 'keep_search', 'label_arm', 'labelled_order', 'leader', 'load_scores', 'mean_tasks',
+           'tell_input', 'write_report', 'check_study', 'split_study', 'run_study', 'finish', 'round_hidden',
+           'rows_left_out', 'tell_counts', 'search_columns', 'audit_arm', 'changes', 'class_auc', 'clock', 'column_arm',
+           'count_levels', 'differences', 'digest_audit', 'draw_labelled', 'embed_arms', 'ends', 'enough',
+           'explain_arm', 'explained_task', 'find_columns', 'fewest_cases', 'fingerprint', 'hide_parts', 'join_rare',
+           'judge', 'judge_groups', 'keep_search', 'label_arm', 'labelled_order', 'leader', 'load_scores', 'mean_tasks',
            'metric_name', 'natural_views', 'peak_memory', 'persons', 'Plan', 'plot_path', 'PRESETS', 'pretrain_arm',
            'probe_arms', 'probe_scores', 'read_search', 'resample', 'save_scores', 'Scores', 'scratch_epochs',
            'search_arm', 'search_people', 'SMALLEST', 'space_arm', 'split_search', 'Steps', 'study_settings',
@@ -278,6 +278,29 @@ def describe_cohort(
         "phantom": _is_phantom(train_part), "channels": list(train_part.info.get("channels", ())),
         "origin": str(train_part.info.get("origin", "")), "shape": tuple(train_part.images.shape[1:])
     }
+
+# %% ../nbs/19_study.ipynb #d9b9dc75
+def tell_input(
+    cohort:Cohort, # as it was read
+    *,
+    targets:Sequence[str]|None=None, # the tasks; None = all labels
+    columns:Sequence[str]|None=None, # those that teach; None = all
+    augment:str|None=None, # views of the images; None: by the images
+) -> list[str]: # lines, no count below five
+    "What was read, for a look before hours are spent."
+    kinds, most = {}, 8
+    for name in cohort.columns if columns is None else columns:
+        kinds.setdefault(cohort.schema[name].kind, []).append(name)
+    lines = [f"{len(names)} {kind}: {', '.join(names[:most])}{' …' if len(names) > most else ''}" for kind, names in kinds.items()]
+    for task in cohort.labels if targets is None else targets:
+        kind, cells = cohort.tasks[task], _occurs(cohort, task, cohort.tasks[task])
+        names = {"continuous": ["mean (SD)"], "binary": [cohort.classes[task][-1]] if kind == "binary" else []}.get(kind, cohort.classes.get(task))
+        cells = [f"{name} {cell}" for name, cell in zip(names, cells[kind == "binary":])]
+        lines.append(f"task {task}, {kind}: {'; '.join(cells[:most])}{' …' if len(cells) > most else ''}")
+    for name in cohort.groups:
+        sizes = count_levels(cohort, name, partial(persons, cohort))
+        lines.append(f"group {name}: {', '.join(f'{level} {size}' for level, size in sizes.items())}")
+    return ["What was read:", *(f"  {line}" for line in [*lines, f"views of the images: {augment or natural_views(cohort)}"])]
 
 # %% ../nbs/19_study.ipynb #88149878
 _WORDS = {
@@ -820,6 +843,7 @@ def run_study(
     }
     say = partial(print, flush=True) if progress else lambda text: None
     steps = Steps(out, key, _plan_steps(settings, chosen, parts), overwrite=overwrite, say=say)
+    say("\n".join(tell_input(cohort, targets=targets, columns=columns, augment=settings["augment"])))
     checks = _tell_checks(_check_input(parts), say)
     if searching:
         split_search(parts["train"], columns, kinds, seed=seed)  # complains before hours are spent
