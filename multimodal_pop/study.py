@@ -295,11 +295,11 @@ def tell_input(
     for task in cohort.labels if targets is None else targets:
         kind, cells = cohort.tasks[task], _occurs(cohort, task, cohort.tasks[task])
         names = {"continuous": ["mean (SD)"], "binary": [cohort.classes[task][-1]] if kind == "binary" else []}.get(kind, cohort.classes.get(task))
-        cells = [f"{name} {cell}" for name, cell in zip(names, cells[kind == "binary":])]
+        cells = [f"{name}: {cell}" for name, cell in zip(names, cells[kind == "binary":])]
         lines.append(f"task {task}, {kind}: {'; '.join(cells[:most])}{' …' if len(cells) > most else ''}")
     for name in cohort.groups:
         sizes = count_levels(cohort, name, partial(persons, cohort))
-        lines.append(f"group {name}: {', '.join(f'{level} {size}' for level, size in sizes.items())}")
+        lines.append(f"group {name}: {', '.join(f'{level} ({size})' for level, size in sizes.items())}")
     return ["What was read:", *(f"  {line}" for line in [*lines, f"views of the images: {augment or natural_views(cohort)}"])]
 
 # %% ../nbs/19_study.ipynb #88149878
