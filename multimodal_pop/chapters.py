@@ -407,10 +407,11 @@ def chapter_bias(
     return Chapter("For whom does it fail?", [
         f"{_gap_sentence(gaps)} {looked_at(gaps.variable, study)}".strip(),
         "The image encoder that image and table taught, frozen, on test participants. Each task flags as many people as are ill. "
-        "tpr: share of the ill who are flagged; fpr: share of the healthy who are flagged; ece: how far probabilities are off.",
+        "True positive rate: share of the ill who are flagged; false positive rate: share of the healthy who are flagged; "
+        "calibration error: how far probabilities are off.",
         *figures,
-        Table(gaps[["task", "variable", "metric", "lowest", "highest", "gap", "low", "high", "p_joint"]],
-              "The widest gap of each variable and metric; p is corrected for all gaps of a task.", folded=True)
+        Table(_tell_gaps(gaps), "The widest gap of each variable and metric, with its 95 % interval; p is corrected for all gaps of a "
+              "task.", folded=True)
     ])
 
 # %% ../nbs/19_chapters.ipynb #e82d833f
@@ -435,11 +436,23 @@ def _gap_sentence(
             " leave room for large gaps: see the intervals."
         )
     first = [
-        f"{row.task}, {row.metric} by {readable(row.variable)}: {row.lowest} to {row.highest} ({row.gap:.2f},"
+        f"{row.task}, {_MEASURES.get(row.metric, row.metric)} by {readable(row.variable)}: {row.lowest} to {row.highest} ({row.gap:.2f},"
         f" {row.low:.2f} to {row.high:.2f})"
         for row in found.head(5).itertuples()
     ]
     return f"{len(found)} of {len(gaps)} gaps are found after correction for their number. The clearest: {'; '.join(first)}."
+
+_MEASURES = {"auc": "AUC", "tpr": "true positive rate", "fpr": "false positive rate", "ece": "calibration error"}
+
+def _tell_gaps(
+    gaps:pd.DataFrame, # of `gap_table`, with task
+) -> pd.DataFrame: # in words
+    "The gaps as a table for readers."
+    tell_p = lambda p: "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return pd.DataFrame({
+        "task": gaps.task, "variable": gaps.variable.map(readable), "metric": gaps.metric.map(lambda m: _MEASURES.get(m, m)),
+        "lowest in": gaps.lowest, "highest in": gaps.highest,
+        "gap (95 % interval)": with_interval(gaps.rename(columns={"gap": "value"})), "p, corrected": gaps.p_joint.map(tell_p)})
 
 LABEL_CHAPTERS = [chapter_noise, _chapter_review, chapter_bias] # in the order of the report
 

@@ -279,7 +279,7 @@ def plot_pictures(
     ax = new_ax(ax, figsize=(1.15 * k + 0.9, 1.15 * (1 if colour else c) + 0.5))
     ax.imshow(wall, vmin=0, vmax=1, cmap="gray")
     ax.set_xticks(w * (np.arange(len(names)) + 0.5), names)
-    ax.set_yticks(*(([], []) if colour else (h * (np.arange(c) + 0.5), list(channels) or range(c))))
+    ax.set_yticks(*(([], []) if colour or c == 1 and not len(channels) else (h * (np.arange(c) + 0.5), list(channels) or range(c))))
     ax.tick_params(length=0)
     ax.grid(False)
     ax.spines[:].set_visible(False)

@@ -571,10 +571,12 @@ def write_report(
 ) -> Path: # the file
     "Write the report of a study as one self-contained page."
     made = [c for c in (chapter(study) for chapter in (CHAPTERS if chapters is None else chapters)) if c is not None]
+    people = study.made["participants"]
+    kept = f", {suppress_small(people['val'])} validation" if people.get("val") else ""
     page = render(
         "Does the table teach the image encoder?", made,
         subtitle=[study.name,
-                  f"{study.made['participants']['train']:,} training and {study.made['participants']['test']:,} test "
+                  f"{people['train']:,} training{kept} and {people['test']:,} test "
                   f"participants · preset {study.made['preset']} · seed {study.made['seed']} · {study.made['date']}"],
         footer=f"Made by multimodal_pop {study.made['packages'].get('multimodal_pop', '')}. Not a medical device.")
     with write_atomic(path) as temporary:
