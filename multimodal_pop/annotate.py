@@ -443,11 +443,13 @@ def _reasons(rows:np.ndarray, strategy:str, review:Review, first:np.ndarray) -> 
     "Why each row is on the list, in words."
     posterior, model = review.posterior[rows], review.probs[rows]
     rates = 1 - (review.matrices * np.eye(model.shape[1])).sum((1, 2)) / model.shape[1]
+    measured = (review.strength > 1) | (np.bincount(review.codes, review.answers, len(rates)) > 0)
     size, counts, texts = np.bincount(review.codes), review.votes.counts(*review.probs.shape)[rows], []
     for i, row in enumerate(rows):
         parts = [f"given {review.given[row]}, model says {model[i].argmax()} ({model[i].max():.0%})"]
         if review.names and size[review.codes[row]] >= SMALL:
-            parts.append(f"group {review.names[review.codes[row]]}: about {rates[review.codes[row]]:.0%} of labels wrong")
+            parts.append(f"group {review.names[review.codes[row]]}: about {rates[review.codes[row]]:.0%} of labels wrong"
+                         + ("" if measured[review.codes[row]] else " (guessed)"))  # labels and predictions alone can't tell
         if counts[i].sum():
             parts.append("answers so far: " + ", ".join(f"{c} × {label}" for label, c in enumerate(counts[i]) if c))
         parts.append(f"best guess {posterior[i].argmax()}, wrong with {1 - posterior[i].max():.0%}")

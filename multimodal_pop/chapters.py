@@ -12,7 +12,8 @@ __all__ = ['LABEL_CHAPTERS', 'SPACE', 'SHOWN', 'TRIED', 'COLUMN_CHAPTERS', 'labe
 # %% ../nbs/19_chapters.ipynb #7a5cb762
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from .information import column_report, plot_visibility_redundancy, visibility
 from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues
 from .page import (ARMS, Chapter, Table, draw, labels_name, plot_differences, readable, sentence,
-                                 verdict, with_interval)
+                                 row_verdict, with_interval)
 from .pretrain import Model
 from .selection import ColumnSelector
 
@@ -76,13 +77,22 @@ def _task_noise(
     seed:int=0, # of permutations
 ) -> tuple[list[dict], dict[str, NoiseEstimate]]: # rows of the table; the estimate for each group variable, "" for everybody
     "The noise of one task: for everybody, and for each group variable."
-    found = {"": estimate_noise(y, probs, audited=audited, seed=seed)}
-    rows = _noise_rows(task, found[""], "")
+    found, rows = {"": estimate_noise(y, probs, audited=audited, seed=seed)}, []
     for name, level in groups.items():
         found[name] = estimate_noise(y, probs, groups=level.astype(str).to_numpy(), audited=audited, seed=seed)
         order = [str(k) for k in level.cat.categories] if isinstance(level.dtype, pd.CategoricalDtype) else ()
         rows += _noise_rows(task, found[name], name, order)
-    return rows, found
+    return _noise_rows(task, _widest(found.values()), "") + rows, found
+
+def _widest(
+    estimates:Iterable[NoiseEstimate], # of one task: everybody's first, then one a group variable
+) -> NoiseEstimate: # everybody's; a bound allows all that any of them allows
+    "What groups allow, everybody's bound must not rule out."
+    everybody, *others = estimates
+    bounds = [e for e in (everybody, *others) if not e.identifiable and np.isfinite([e.rate_low, e.rate_high]).all()]
+    if everybody.identifiable or not bounds:
+        return everybody
+    return replace(everybody, rate_low=min(e.rate_low for e in bounds), rate_high=max(e.rate_high for e in bounds))
 
 # %% ../nbs/19_chapters.ipynb #c24531dd
 def _clearest(
@@ -111,6 +121,7 @@ def worklist(
     order = rank_for_review(y, probs, noise=measured, groups=groups, seed=seed).row.to_numpy()
     issues = issues.loc[order].reset_index()
     rows = np.arange(len(y)) if rows is None else np.asarray(rows)
+    issues["reason"] = issues.reason.str.replace(r"together they leave it at (\d+)", r"given \1 weighs more and stays", regex=True)
     return issues.assign(task=task, row=rows[issues.row])[["row", "task", "p_error", "given", "suggested", "reason"]]
 
 # %% ../nbs/19_chapters.ipynb #9439ad2a
@@ -215,7 +226,7 @@ def _rate_sentence(
                 f"(95 % interval {row.low:.1%} to {row.high:.1%}, {row.audited} rows audited).")
     needed = (f"all {'' if isinstance(row.n, str) else f'{row.n} '}of them would measure it" if row.audit_rows == row.n
               else f"{row.audit_rows} random rows would measure it to within five points")
-    return (f"{task}: between {row.low:.1%} and {row.high:.1%} of the labels are wrong. "
+    return (f"{task}: between {row.low:.1%} and {row.high:.1%} of the labels are wrong, if errors depend on the true class alone. "
             f"Labels and predictions alone can't say more; an expert's labels for {needed}.")
 
 def _apart_sentences(
@@ -236,13 +247,16 @@ def _apart_sentences(
         for row in apart.itertuples()
     ]
 
+_ASSUMED = ("They hold if errors depend on the true class alone (within a group) and no class is mostly named otherwise; "
+            "where hard or mild cases are mislabelled more often, more can be wrong.")
+
 def noise_sentences(
     table:pd.DataFrame, # of `tell_noise`, or of `measure_labels`, "noise"
 ) -> list[str]: # sentences
     "What the table says, in words."
     overall = table[table.group == ""]
     bounds = [] if overall.identifiable.all() else [
-        "These limits are bounds and no estimates: they say what can't be ruled out, not what is likely."]
+        f"These limits are bounds and no estimates. {_ASSUMED}"]
     return [_rate_sentence(row) for row in overall.itertuples()] + bounds + _apart_sentences(table[table.group != ""])
 
 # %% ../nbs/19_chapters.ipynb #00a167bd
@@ -261,7 +275,7 @@ def looked_at(
     return told + (f" Not looked at, since too few people stand in the groups: {names(missed)}." if missed else "")
 
 _LINES = {True: "Dots with lines: measured on a random audit, 95 % intervals.",
-          False: "Grey lines: bounds, which hold whatever the noise is."}
+          False: f"Grey lines: bounds. {_ASSUMED}"}
 
 def _rate_cell(row:Any) -> str:
     "The share of wrong labels of a row of `tell_noise`, or why there is none."
@@ -341,10 +355,13 @@ def _chapter_review(
             "expected errors in the first fifth": f"{first:.0f} ({first / max(errors, 1e-9):.0%})"
         })
     return Chapter("What to annotate next", [
-        "worklist.csv beside this report lists every label in the order in which an expert's look is worth most: row "
-        "of the cohort, your id, task, given and suggested label, probability of an error, and why. Rows of the cohort "
+        "worklist.csv beside this report lists every training label in the order in which an expert's look is worth most: row "
+        "of the cohort, your id, task, given and suggested label, probability of an error, and why. The order follows the doubt "
+        "that is left when the mean of the views and the given label are weighed with a cautious idea of the noise. The probability "
+        "of an error is a second opinion, which listens to each view, so it need not fall along the list. Rows of the cohort "
         "count from 0 without those that could not be read: join the list with your own table by id, not by row. "
-        "multimodal-pop annotate export turns it into a sheet with images. The counts below are expectations under the "
+        "multimodal-pop annotate export --study ranks all labels of the cohort, those of validation and test participants too, and "
+        "writes a sheet with images. The counts below are expectations under the "
         "model of the noise; without an audit they are rough.",
         draw(plot_review, curve,
              alt="Share of expected errors found against the share of labels reviewed, one line a task.",
@@ -390,10 +407,11 @@ def chapter_bias(
     return Chapter("For whom does it fail?", [
         f"{_gap_sentence(gaps)} {looked_at(gaps.variable, study)}".strip(),
         "The image encoder that image and table taught, frozen, on test participants. Each task flags as many people as are ill. "
-        "tpr: share of the ill who are flagged; fpr: share of the healthy who are flagged; ece: how far probabilities are off.",
+        "True positive rate: share of the ill who are flagged; false positive rate: share of the healthy who are flagged; "
+        "calibration error: how far probabilities are off.",
         *figures,
-        Table(gaps[["task", "variable", "metric", "lowest", "highest", "gap", "low", "high", "p_joint"]],
-              "The widest gap of each variable and metric; p is corrected for all gaps of a task.", folded=True)
+        Table(_tell_gaps(gaps), "The widest gap of each variable and metric, with its 95 % interval; p is corrected for all gaps of a "
+              "task.", folded=True)
     ])
 
 # %% ../nbs/19_chapters.ipynb #e82d833f
@@ -418,11 +436,23 @@ def _gap_sentence(
             " leave room for large gaps: see the intervals."
         )
     first = [
-        f"{row.task}, {row.metric} by {readable(row.variable)}: {row.lowest} to {row.highest} ({row.gap:.2f},"
+        f"{row.task}, {_MEASURES.get(row.metric, row.metric)} by {readable(row.variable)}: {row.lowest} to {row.highest} ({row.gap:.2f},"
         f" {row.low:.2f} to {row.high:.2f})"
         for row in found.head(5).itertuples()
     ]
     return f"{len(found)} of {len(gaps)} gaps are found after correction for their number. The clearest: {'; '.join(first)}."
+
+_MEASURES = {"auc": "AUC", "tpr": "true positive rate", "fpr": "false positive rate", "ece": "calibration error"}
+
+def _tell_gaps(
+    gaps:pd.DataFrame, # of `gap_table`, with task
+) -> pd.DataFrame: # in words
+    "The gaps as a table for readers."
+    tell_p = lambda p: "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return pd.DataFrame({
+        "task": gaps.task, "variable": gaps.variable.map(readable), "metric": gaps.metric.map(lambda m: _MEASURES.get(m, m)),
+        "lowest in": gaps.lowest, "highest in": gaps.highest,
+        "gap (95 % interval)": with_interval(gaps.rename(columns={"gap": "value"})), "p, corrected": gaps.p_joint.map(tell_p)})
 
 LABEL_CHAPTERS = [chapter_noise, _chapter_review, chapter_bias] # in the order of the report
 
@@ -518,7 +548,7 @@ def _gain_sentences(
     over = rows[rows.baseline == "multimodal"].sort_values("labels", key=lambda s: s != focus, kind="stable")
     said = ([sentence(row) for _, row in over.iterrows()]
             + [sentence(row) for _, row in rows[(rows.baseline == "simclr") & (rows.labels == focus)].iterrows()])
-    if len(over) and verdict(over.low.iloc[0], over.high.iloc[0]) != "helps":
+    if len(over) and row_verdict(over.iloc[0]) != "helps":
         said.insert(1, "So the choice is not shown to gain anything over all columns here.")
     return said
 
@@ -839,7 +869,7 @@ def chapter_learned(
     rows = study.compared[
         (study.compared.method == pair[0]) & (study.compared.baseline == pair[1])
         & (study.compared.task == study.task) & (study.compared.labels == study.focus)]
-    better = len(rows) and verdict(rows.low.iloc[0], rows.high.iloc[0]) == "helps"
+    better = len(rows) and row_verdict(rows.iloc[0]) == "helps"
     slope = lambda part, names: draw(
         plot_read, made[part], columns=names,
         alt=f"Lines from {first} to {last}: how well each is read from the image.",

@@ -383,6 +383,7 @@ def _run_prepare(
 ) -> None:
     "Read, check, save, and say what was found."
     from multimodal_pop.cohort import CohortError
+    from multimodal_pop.study import tell_input
     if args.csv is None:
         raise CohortError("--csv is missing: the table to read")
     _check_out(args, "csv", "images")
@@ -391,6 +392,7 @@ def _run_prepare(
     cohort = _read_input(args, cache := Path(args.out) / "cache")
     cohort.save(args.out)
     shutil.rmtree(cache, ignore_errors=True)  # the cohort holds the pixels now
+    print(*tell_input(cohort, augment=args.augment), sep="\n")
     for row in cohort.validate().itertuples():
         print(f"  {row.level}: {row.check}{f' in {row.column}' if row.column else ''}: {row.detail}")
     print(f"Saved in {args.out}. Next: multimodal-pop study --cohort {args.out}")
@@ -510,13 +512,20 @@ def _run_label(
 ) -> None:
     "Label a file of reports."
     from multimodal_pop.cohort import CohortError
-    from multimodal_pop.reports import label_file
+    from multimodal_pop.core import SMALL
+    from multimodal_pop.reports import label_file, VOCABULARIES
     if not Path(args.path).is_file():
         raise CohortError(f"there is no file {args.path}")
     _check_reports(Path(args.path), args.text)
-    print(
-        label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain,
-                   keep=words(args.keep) or ()))
+    made = label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain,
+                      keep=words(args.keep) or ())
+    print(made)
+    named = made.counts[made.counts["not mentioned"] < made.labelled]
+    if not len(named.drop(index="no_finding", errors="ignore")):
+        others = " or ".join(f"--vocabulary {name}" for name in VOCABULARIES if name != args.vocabulary)
+        print(f"No finding of ‘{args.vocabulary}’ was named in any report; another vocabulary? ({others})")
+    elif len(named):
+        print(named.map(lambda k: f"<{SMALL}" if 0 < k < SMALL else f"{k:,}").to_string())
 
 # %% ../nbs/19_terminal.ipynb #anncod1
 def _add_annotate(commands:Any) -> None:
@@ -544,6 +553,9 @@ def _add_export(verbs:Any) -> None:
     export.add_argument("--votes", help="CSV of earlier answers, written by `annotate import`")
     export.add_argument("--overwrite", action="store_true", help="forget the worklist that --out holds, and answers filled in there")
     export.add_argument("--strategy", default="fusion", help="how to rank (default: fusion)")
+    export.add_argument("--blind", action="store_true", help="show neither label, doubt nor reason, which the expert would lean on")
+    export.add_argument("--salt-file", metavar="FILE",
+                        help="file with a secret of yours: the sheet carries codes in place of row numbers; keep it at home")
 
 def _add_import(verbs:Any) -> None:
     "multimodal-pop annotate import"
@@ -596,14 +608,28 @@ def _run_annotate_export(
     "Rank and write the sheet."
     from multimodal_pop.cohort import Cohort
     from multimodal_pop.desk import export_review
-    _check_out(args, "cohort", "study", "embedding", "probs", "votes")
+    _check_out(args, "cohort", "study", "embedding", "probs", "votes", "salt_file")
+    sheet = {"blind": args.blind, "salt": _read_salt(args.salt_file)} | ({"votes": args.votes} if args.votes else {})
     cohort = Cohort.load(args.cohort)
     with tempfile.TemporaryDirectory() as here:
         embedding = _study_embedding(args.study, cohort, Path(here) / "embedding.npy") if args.study else args.embedding
         print(
             export_review(cohort, args.out, task=args.task, probs=args.probs, embedding=embedding, budget=args.budget,
-                          group=args.group, strategy=args.strategy, overwrite=args.overwrite,
-                          **({"votes": args.votes} if args.votes else {})))
+                          group=args.group, strategy=args.strategy, overwrite=args.overwrite, **sheet))
+
+def _read_salt(
+    path:str|None, # of --salt-file
+) -> str|None: # the secret; None if no file is named
+    "Read a secret from a file: what is typed stays in the shell's history. Raises `CohortError`."
+    from multimodal_pop.cohort import CohortError
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise CohortError(f"--salt-file: there is no file {path}")
+    salt = Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    if not salt:
+        raise CohortError(f"--salt-file: {path} is empty; write a secret of yours into it")
+    return salt
 
 def _run_annotate_import(
     args:argparse.Namespace, # of `multimodal-pop annotate import`

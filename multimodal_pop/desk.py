@@ -303,7 +303,7 @@ LOOK = """
   color: var(--jp-ui-font-color1, #1c2530); font: 15px/1.45 var(--jp-ui-font-family, "Source Sans 3", "Helvetica Neue", Arial, sans-serif) }
 .mmp-desk:focus-within { border-color: #0072B2 }
 .mmp-desk h3 { margin: 0 0 .5rem; font-size: 1.15rem }
-.mmp-desk figure { margin: 0 } .mmp-desk .frame { position: relative; background: #000; line-height: 0 }
+.mmp-desk figure { margin: 0 } .mmp-desk .frame { position: relative; background: #e9edf1; line-height: 0 }
 .mmp-desk .frame img { width: 100%; max-height: 22rem; object-fit: contain } .mmp-desk .cover { position: absolute; inset: 0; height: 100% }
 .mmp-desk [hidden] { display: none } .mmp-desk .done { font-size: 1.2rem; padding: 2rem 0 }
 .mmp-desk .answers, .mmp-desk .commands { display: flex; flex-wrap: wrap; gap: .5rem; margin: .7rem 0 }
@@ -379,7 +379,7 @@ input, button { font: inherit; padding: .25rem .6rem } button { background: var(
 article { display: grid; grid-template-columns: minmax(0, 3fr) minmax(14rem, 2fr); gap: .3rem 1.4rem; padding: 1rem .8rem; border-bottom: 1px solid var(--line); border-left: 5px solid transparent; scroll-margin-top: 4.5rem; outline: none; content-visibility: auto; contain-intrinsic-size: auto 16rem }
 article:focus-within, article:focus { border-left-color: #0072B2; background: #f5f8fb } article.answered { border-left-color: var(--go) }
 h2 { grid-column: 1 / -1; margin: 0; font-size: 1.05rem } h2 small { color: var(--soft); font-weight: 400 } .answered h2::after { content: " ✓"; color: var(--go) }
-.frame { position: relative; grid-row: span 2; align-self: start; background: #000; line-height: 0 } .frame img { width: 100%; max-height: 26rem; object-fit: contain } .cover { position: absolute; inset: 0; height: 100% }
+.frame { position: relative; grid-row: span 2; align-self: start; background: #e9edf1; line-height: 0 } .frame img { width: 100%; max-height: 26rem; object-fit: contain } .cover { position: absolute; inset: 0; height: 100% }
 .bare .cover { display: none } fieldset { border: 0; padding: 0; margin: 0; display: flex; flex-wrap: wrap; gap: .4rem; align-content: start } legend { font-size: .85rem; color: var(--soft); padding: 0; margin-bottom: .3rem }
 fieldset label { border: 1px solid #9aa4af; border-radius: 4px; padding: .3rem .8rem; cursor: pointer } fieldset label:has(:checked) { background: var(--go); border-color: var(--go); color: #fff }
 :focus-visible { outline: 2px solid #0072B2; outline-offset: 1px } kbd { font: .85em ui-monospace, "DejaVu Sans Mono", monospace; border: 1px solid #9aa4af; border-radius: 3px; padding: 0 .3em; background: #f5f7f9; color: var(--ink) }

@@ -527,8 +527,8 @@ def _check_dates(
     date = filled.str.match(_DATE, flags=re.IGNORECASE)
     if len(date) and date.mean() > 0.5:
         raise CohortError(
-            f"{file}: column {values.name!r} holds dates as text, written like {cell_shape(filled[date].iloc[0])!r} in"
-            f" {row_list(values.index.isin(date.index[date]))}, which would pass for names; "
+            f"{file}: column {values.name!r} holds dates as text, in the pattern {cell_shape(filled[date].iloc[0])!r} (9 = a digit,"
+            f" a = a letter) in {row_list(values.index.isin(date.index[date]))} (row 0 is the first below the header), which would pass for names; "
             "turn them into numbers, such as years since a fixed day, or leave the column out with columns=")
 
 # %% ../nbs/03_readers.ipynb #1880dc81

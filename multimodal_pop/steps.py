@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from .criteria import task_numbers
 from .evaluate import auc, bootstrap, fine_tune, fit_probe, r2, supervised
 from .chapters import (audit_tasks, explain_models, load_explained, measure_columns, measure_labels, measure_spaces,
                                      pick_people, save_explained, tell_classes)
+from .metrics import interval_table
 from .page import IMAGE_ONLY, PAIRS, Figure, draw, readable, verdict
 from .pretrain import Model, pretrain
 from .selection import SubsetSearch, plot_search, search_subsets
@@ -161,7 +163,7 @@ def ends(
     frame:pd.DataFrame, # row 0 as measured, the others resampled
     few:dict, # column -> cases or non-cases, whichever are fewer
 ) -> pd.DataFrame: # one row a column of `frame`: value, low, high
-    "Values with 95 % intervals."
+    "Percentile intervals of 95 %, for differences."
     cut = {key: tail(few[key]) for key in frame}
     rows = [(frame[key].iloc[0], *frame[key].iloc[1:].quantile([cut[key], 1 - cut[key]])) for key in frame]
     index = pd.MultiIndex.from_tuples(list(frame), names=["method", "labels", "task"])
@@ -179,8 +181,10 @@ def summarise(
     kinds:dict[str,str], # kind of each task
 ) -> pd.DataFrame: # method, labels, task, metric, tasks, value, low, high
     "The results of a study as one long table."
-    return _describe(ends(frame, frame.attrs["few"]).reset_index(),
-                     kinds)[["method", "labels", "task", "metric", "tasks", "value", "low", "high"]]
+    made, few = _describe(frame.columns.to_frame(index=False), kinds), frame.attrs["few"]
+    metrics = {key: SimpleNamespace(few=few[key], share=metric == "AUC") for key, metric in zip(frame, made.metric)}
+    found = interval_table(frame.iloc[:1], frame.iloc[1:], metrics)
+    return made.assign(**found.reset_index(drop=True))[["method", "labels", "task", "metric", "tasks", "value", "low", "high"]]
 
 def differences(
     frame:pd.DataFrame, # what `resample` gave
@@ -197,6 +201,9 @@ def differences(
         rivals = [(baseline, *key[1:]) for key in keys]
         ours, theirs = frame[keys], frame[rivals].set_axis(pd.MultiIndex.from_tuples(keys), axis=1)
         gap = ends(ours - theirs, {key: min(few[key], few[rival]) for key, rival in zip(keys, rivals)})
+        by_auc = _describe(gap.reset_index(), kinds).metric.to_numpy() == "AUC"
+        flawless = by_auc & np.isin(ours.iloc[0], (0, 1)) & np.isin(theirs.iloc[0], (0, 1)) & (gap.value == 0)
+        gap.loc[flawless, ["low", "high"]] = np.nan  # no resample holds an error, so none tells how many there may be
         gap = gap.rename(columns={"value": "difference"}).assign(
             value=ours.iloc[0].to_numpy(), reference=theirs.iloc[0].to_numpy(), baseline=baseline)
         found.append(gap.assign(verdict=[verdict(*row) for row in gap[["low", "high"]].to_numpy()]).reset_index())
@@ -945,8 +952,9 @@ def judge_groups(
             if persons(test, inside) < SMALLEST:
                 made["value"] = made["low"] = made["high"] = np.nan
             if isinstance(sizes[level], str) or isinstance(cases[level], str):
-                # in full, an AUC is a fraction that names the counts we hide
+                # in full, an AUC is a fraction that names the counts we hide; the interval of a flawless one follows from them alone
                 made[["value", "low", "high"]] = made[["value", "low", "high"]].round(2)
+                made.loc[made.value.isin([0, 1]), ["low", "high"]] = np.nan
             rows.append(made.assign(group=name, level=str(level), n=sizes[level],
                                     cases=cases[level] if "binary" in kinds.values() else ""))
     columns = ["group", "level", "n", "cases", "method", "labels", "task", "metric", "value", "low", "high"]
