@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET', 'DENIED_LIST',
-           'BULLETS', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER',
-           'NORMAL', 'VERBS', 'PERCEIVED', 'OPENERS', 'ENDERS', 'PLACES', 'LIST_END', 'NOT', 'FIGURE', 'NOW', 'BESIDE',
-           'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
-           'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
-           'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out',
-           'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table',
-           'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
-           'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates',
-           'read_rules', 'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
+           'BULLETS', 'STARTS', 'NEXT_LINE', 'UNFINISHED', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS', 'SHORT', 'CUES',
+           'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER', 'NORMAL', 'VERBS', 'PERCEIVED', 'NOW', 'OPENERS', 'ENDERS',
+           'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE', 'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED', 'SIDES',
+           'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS', 'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY',
+           'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE', 'LONGEST',
+           'split_sections', 'split_sentences', 'Vocabulary', 'spell_out', 'read_vocabulary', 'Answer', 'Mention',
+           'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table', 'plot_f1', 'error_sources', 'plot_errors',
+           'read_rows', 'LabelRun', 'label_file', 'Attached', 'CARDIAC_RULES', 'combine_labels', 'label_records',
+           'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates', 'read_rules', 'RecordRule', 'SENTINEL_DATES',
+           'source_agreement', 'TREE_CODE']
 
 # %% ../nbs/10_reports.ipynb #ccb12b2d
 import csv
@@ -59,7 +60,7 @@ UNUSED = ("indication", "history", "comparison", "technique")
 HEADING = re.compile(
     r"(?:^|\n|(?<=[.!?]\s))[ \t*#]{0,9}(?:(?:"
     + "|".join(f"(?P<{name}>{words})" for name, words in HEADINGS.items())
-    + r")[ \t*]{0,9}(?::|(?=\n)|$)|(?-i:(?P<body>[A-Z][A-Z /&,()-]{2,40})):)", re.I)
+    + r")[ \t*]{0,9}(?::|(?=[\n\v])|$)|(?-i:(?P<body>[A-Z][A-Z /&,()-]{2,40})):)", re.I)
 BLANK_LINE = re.compile(r"\n[ \t\r]*\n(?=\s{0,99}\S)")
 
 # %% ../nbs/10_reports.ipynb #f65742e3
@@ -84,7 +85,7 @@ def _end_at_blank_line(text:str, name:str, start:int, end:int) -> list[tuple[str
 
 # %% ../nbs/10_reports.ipynb #91d09628
 SENTENCE = re.compile(
-    r"(?=[.!?\n])(?:" # at any other sign there is nothing to look for
+    r"(?=[.!?\n\v])(?:\v|" # at any other sign there is nothing to look for
     r"(?<!\bvs)(?<!\bDr)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!(?<![:=-]"
     r" )\b[Nn]eg)[.!]+(?=\s|[A-Z]|$)(?!\s+(?:[Rr]ight|[Ll]eft):)|(?<=\w)\?+(?=\s+(?!(?:No|Yes|Not|None|NO|YES|NOT|NONE)\b)[A-Z]|\s*$)"
     r"|\n[ \t\r]*\n|(?<!:)\n(?![ \t]*(?:[Rr]ight|[Ll]eft):)(?=[ \t]*(?:[A-Z][a-z]|\d+[.)]|[-*•])))"
@@ -124,6 +125,11 @@ BULLET = r"\n[ \t]{0,20}(?:[-*•]|\d{1,2}[.)])[ \t]"
 DENIED_LIST = re.compile(rf"\b(?:no|without|negative|absence|none)\b[^\n.:;]{{0,60}}:[ \t\r]{{0,9}}(?:{BULLET}[^\n]*)+",
                          re.I)  # No evidence of:, and a bulleted list
 BULLETS = re.compile(rf"(?P<head>:)?[.,;]?[ \t\r]{{0,9}}{BULLET}")
+STARTS = (r"no|new|stable|unchanged|persistent|worsening|improving|increased|decreased|normal|enlarged|heart|lungs|tiny|trace|minimal"
+          r"|small|slight|mild|moderate|severe|marked|large|massive|extensive")
+NEXT_LINE = re.compile(rf"\n(?=[ \t]*(?:{STARTS})[ \t]+\w[^\n]{{0,49}}(?:\n|$))", re.I) # a short line that opens like a statement
+UNFINISHED = re.compile(r"(?:[,:;(/-]|\b(?:or|and|nor|of|for|with|without|no|not|the|an?|any|is|are|be|may|versus|vs|to|in|on|from"
+                        r"|possible|probable|likely|exclude|excluding|represents?|suggests?|suspected|question(?:able)?|new|definite|acute))\s*$", re.I)
 WORD = re.compile(
     r"[a-z]{2,}(?![\w*'])|\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
     r"|[^\W\d_]+(?:[0-9]\b)?\*?(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
@@ -145,11 +151,17 @@ def _plain(text:str) -> str:
     text = text if text.isascii() else text.translate(PLAIN)
     text = DOTS.sub(lambda dots: " " * len(dots[0]), text) if "...." in text else text # of a table: Effusion ..... none
     text = DENIED_LIST.sub(lambda found: BULLETS.sub(_joined, found[0]), text) if ":" in text and "\n" in text else text
+    text = NEXT_LINE.sub(_end_of_line, text) if "\n" in text else text
     return text.replace("--", "— ").replace("->", "→ ")
 
 def _joined(bullet:re.Match) -> str:
     "A bullet as a blank behind the colon, and as a stroke between the items (effusion/ pneumothorax), of the same length."
     return ":".ljust(len(bullet[0])) if bullet["head"] else "/".ljust(len(bullet[0]))
+
+def _end_of_line(found:re.Match) -> str:
+    "A line end that ends a sentence (as a vertical tab), since the line before it is short and finished."
+    line = found.string[found.string.rfind("\n", 0, found.start()) + 1:found.start()]
+    return "\n" if not line.strip() or len(line) > 59 or UNFINISHED.search(line) else "\v"
 
 class _Word(NamedTuple):
     "A word of a sentence, in the form the vocabulary knows, and where it stands."
@@ -218,6 +230,7 @@ CUES = """
 
 @history: history of | hx of | h/o | known history | s/p | status post | episode of | in past | treated for
 @yes after: (again|still) (seen|visible|visualized|present|identified|noted|evident|demonstrated|observed) | persist
+@history no: (previously|formerly|earlier) there? (no|without)
 @history near: previous | prior | former | formerly | previously treated
 @stop: but | however | although | though | except | except for | aside from | apart from | other than | with | yet | nevertheless | nonetheless | whereas | while | despite | secondary to | due to | because of | ticked | compared | comparison | likely | probably | probable | presumably | there | in setting of | in presence of | related to | superimposed on
 @skip: (compatible|consistent|keeping|accordance) with | associated with
@@ -461,10 +474,11 @@ def _find_marks(words:list[_Word], vocabulary:Vocabulary) -> list[_Mark]:
 # %% ../nbs/10_reports.ipynb #91156794
 VERBS = frozenset(
     "is are was were has have had remain remains appear appears show shows demonstrates demonstrate contains measures suggest suggests"
-    " represent represents reflect reflects indicate indicates".split())
+    " represent represents reflect reflects indicate indicates persist persists".split())
 PERCEIVED = frozenset(
     "seen identified noted present visible visualized evident appreciated apparent demonstrated detected found observed"
     .split())
+NOW = frozenset("now currently today presently".split())
 OPENERS = frozenset(
     "there a an small mild mildly moderate minimal large tiny slight trace stable unchanged persistent persisting increased increasing"
     " decreased heart lungs mediastinum this these it again chronic old healed prominent enlarged"
@@ -475,23 +489,36 @@ OPENERS = frozenset(
 ENDERS = frozenset("stable unchanged persists persist improved improving worse worsened worsening increased decreased".split())
 PLACES = frozenset("left right upper lower middle lobe rll lll rul lul rml lingula apex".split())
 LIST_END = frozenset((",", ";", "and", "or", "nor", "but"))
+LOOKED_FOR = frozenset("focal acute significant definite definitive obvious gross convincing discrete overt frank evidence sign other".split())
 
 def _new_statement(words:list[_Word], at:int) -> bool:
     "Does a new statement begin after the comma or 'and' at word `at`? Otherwise a list goes on."
     after = [word.form for word in words[at + 1:]]
-    if not after or after[0] in ("and", "or", "nor", "without", "not"):
+    after = after[after[:1] != [] and after[0] in NOW:] # now a small effusion
+    if not after or after[0] in ("and", "or", "nor", "without", "not", "which", "that"):
         return False
     end = next((i for i, form in enumerate(after) if form in LIST_END), len(after))
     for i, form in enumerate(after[:end]):
         if form in VERBS and after[i - 1] != "to":
-            return after[i + 1:i + 2] == [] or after[i + 1] not in PERCEIVED or after[0] in ("a", "an", "there")
+            if after[i + 1:i + 2] == [] or after[i + 1] not in PERCEIVED or after[0] in ("a", "an", "there"):
+                return True
+            if form == "is" and _of_its_own(words, at, after[:i + 2]): # and atelectasis is noted
+                return True
+            break
     if after[0] == "no" or {"or", "nor"} & set(after):
         return after[0] == "no"
     item = [form for form in after[:end] if form != "."]
     if words[at].form != ",":
-        return after[0] in OPENERS
+        return after[0] in OPENERS or bool(item and item[-1] in ENDERS)
     placed = {"in", "at"} & set(item[1:]) and PLACES & set(item) # opacity in the right lower lobe
     return after[0] in OPENERS or bool(item and item[-1] in ENDERS or placed) or _each_denied(words[:at])
+
+def _of_its_own(words:list[_Word], at:int, after:list[str]) -> bool:
+    "Is one thing denied before the 'and' at word `at`, and another perceived behind it (*no effusion and edema is noted*)?"
+    parted = words[at - 1].form == "," # no effusion, and edema is seen: two sentences, whatever the word
+    before = {word.form for word in words[:at - parted]}
+    return (words[at].form == "and" and not (before & LIST_END or LOOKED_FOR & set(after))
+            and (parted or after[-1] in ("present", "noted")))
 
 def _each_denied(before:list[_Word]) -> bool:
     "Did each item so far bring its own *no* (no edema, no effusion)? Then an item without one isn't denied."
@@ -547,7 +574,6 @@ def _join_halves(words:list[_Word], marks:list[_Mark], stops:list[_Mark], filler
 
 # %% ../nbs/10_reports.ipynb #c41f7a02
 FIGURE = re.compile(r"\d+(\.\d+)?")
-NOW = frozenset("now currently today presently".split())
 BESIDE = frozenset("% ( ) , ; - – — and but in on mm cm ms which is was".split())
 REFERENCE = frozenset("normal ref reference range nv n".split())
 
@@ -800,7 +826,7 @@ def _scopes(words:list[_Word], marks:list[_Mark]) -> tuple[dict, dict]:
 
     ahead = {
         "no before": always, "no next": never, "maybe list": always, "maybe before": or_follows, "maybe between": never,
-        "history": never, "history near": never
+        "history": or_follows, "history no": or_follows, "history near": never
     }
     behind = {"yes after": always, "no after": always, "open after": never, "maybe after": never, "maybe between": never}
     return _open_cues(marks, ahead), _open_cues(marks[::-1], behind)
@@ -814,7 +840,7 @@ EXCEPTS = frozenset("except apart aside other save".split())
 PLAINLY = HERE | GRADES.keys() | frozenset("one only persist persists present remains there".split()) # and fillers
 
 def _elsewhere(words:list[_Word], mention:_Mark, filler:set[str]) -> _Mark|None:
-    "The words behind a denial that affirm for another place: *no effusion on the right, but a small one on the left*."
+    "The words behind a denial that affirm for another place or for today: *no effusion on the right, but a small one on the left*."
     turn = next((at for at in range(mention.last + 1, len(words)) if words[at].form in TURNS), len(words))
     first = next((at for at in range(turn, len(words)) if words[at].form not in TURNS), len(words))
     end = next((at for at in range(first, len(words)) if words[at].form in (",", ";", ".")), len(words))
@@ -824,8 +850,9 @@ def _elsewhere(words:list[_Word], mention:_Mark, filler:set[str]) -> _Mark|None:
     since = max((at for at in range(mention.first) if words[at].form in TURNS), default=0)
     place = (WHERE & set(said)) - {word.form for word in words[since:turn]}
     excepted = not EXCEPTS.isdisjoint(word.form for word in words[turn:first])
+    today = NOW & set(said) and (GRADES.keys() | {"present"}) & set(said) # previously no effusion; now small
     named = {"one", "on", "in", "at"} & set(said) and (GRADES.keys() | {"one", "present", "persists"}) & set(said)
-    return _Mark("cue", "but", first, end - 1) if place and (excepted or named) else None
+    return _Mark("cue", "but", first, end - 1) if today or place and (excepted or named) else None
 
 def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[float|None, _Mark|None]:
     "Status of a mention (NaN: history; None: says nothing) and the cue that decided."
@@ -833,7 +860,7 @@ def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[f
     before = [(cue, comma) for cue, comma in before if cue.last < mention.last
               and not (cue.value == "no next" and mention.first > cue.last + 1)
               and not (cue.value == "history near" and (again or mention.first - cue.last > 3))
-              and not (cue.value.startswith("history") and mention.value in lasting)]
+              and not (cue.value in ("history", "history near") and mention.value in lasting)]
     behind = [cue for cue, _ in behind if cue.first > mention.last and cue.value != "yes after"
               and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
     no = [cue for cue, comma in before if cue.value in DENIES and not comma]
@@ -883,7 +910,7 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     stops = [stop for stop in stops if stop.value == "stop"]
     judged = [(mark, *(answers.get(mark) or _judge(mark, before[mark], behind[mark], vocabulary.lasting)))
               for mark in mentions if answers.get(mark) != REPEATED]
-    if any(word.form in WHERE for word in words):
+    if any(word.form in WHERE or word.form in NOW for word in words):
         judged = [_take_back(words, *one, vocabulary.filler) for one in judged]
     return tuple(
         _mention(words, mark, status, cue, stops) for mark, status, cue in judged
@@ -891,7 +918,8 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
 
 def _take_back(words:list[_Word], mark:_Mark, status:float|None, cue:_Mark|None, filler:set[str]) -> tuple:
     "A judged mark, stated after all where its denial goes on about another place."
-    other = _elsewhere(words, mark, filler) if status == 0 and mark.kind in ("present", "uncertain") else None
+    denied = (status == 0 or cue is not None and cue.value == "history no") and mark.kind in ("present", "uncertain")
+    other = _elsewhere(words, mark, filler) if denied else None
     return (mark, STATUS[mark.kind], other) if other else (mark, status, cue)
 
 def _mention(words:list[_Word], mark:_Mark, status:float|None, cue:_Mark|None, stops:list[_Mark]) -> Mention:
