@@ -219,10 +219,11 @@ CUES = """
 @filler: left | right | bilateral | bilaterally | unilateral | focal | diffuse | diffusely | patchy | scattered | stable | unchanged | chronic | persistent | residual | recurrent | overall | relatively | entirely | completely | fully | totally | confidently | definitively | well | clinically
 
 @no next: non
-@no before: no | without | w/o | negative | negative for | free of | free from | clear of | absence of | absent | lack of | lacking | devoid of | nor | neither | not | never | rather than
+@no before: no | without | w/o | negative | negative for | free of | free from | clear of | absence of | absent | lack of | lacking | devoid of | nor | neither | not | never | rather than | instead of
 @no before: (doesn't|don't|isn't|aren't|wasn't|weren't|hasn't|didn't) | deny | exclude | ruled out | fail to demonstrate | failed to demonstrate | resolved | removed
 @no before: nil | zero | nothing | none of | no longer | against | unremarkable for | unticked | (cannot|can't|could not|couldn't|unable to) (see|identify|detect|find|demonstrate|appreciate|visualize)
 @no before: (resolution|clearance|clearing|disappearance|removal|evacuation) of
+@no last: free
 @no after: resolved | cleared | disappeared | gone | nil | absent | excluded | ruled out | removed | vanished | none (seen|identified)? | negative | no longer
 @no after: (not|never|isn't|aren't|wasn't|weren't) (seen|visible|visualized|present|identified|noted|evident|appreciated|apparent|demonstrated|detected|found|observed|shown|confirmed|suggested|recognized|there)
 @no after: (cannot|can't|could not|couldn't) (seen|visualized|identified|appreciated|demonstrated|detected|found)
@@ -238,14 +239,21 @@ CUES = """
 @maybe before: doubt | doubt about | possible | possibly | may | might | maybe | in (appropriate|right|proper) clinical (setting|context) | could | can represent | can be | (may|might|could|maybe) (due to|secondary to|related to|because of|from) | question | questionable | questioned | equivocal | uncertain | perhaps | potential | potentially | conceivably | suspect | suspected | questionmark
 @maybe before: (cannot|can't|can not|could not|couldn't|unable to|difficult to|hard to|impossible to|not|doesn't|don't) (exclude|excluded|rule out|ruled out) | cannot be certain | not exclude
 @maybe before: (suspicious|suspicion|concern|concerning|worrisome|worry|indeterminate|nonspecific|non specific) for | suspicion of | concern of | concern about | possibility of | suggestion of | consider | consideration
-@maybe before: (correlate|correlate clinically|correlation|clinical correlation|evaluate|assess|check|screen|search|look|evaluation|assessment) for | r/o | rule out | to exclude | if | whether | unlikely | less likely | with or without | either
+@maybe before: (correlate|correlate clinically|correlation|clinical correlation|evaluate|assess|check|screen|search|look|evaluation|assessment) for | r/o | rule out | to exclude | if | whether | unlikely | less likely | improbable | doubtful | dubious | with or without | either
+@maybe before: (probability|likelihood|chance) of | (low|lower|little|small|slight|remote) (probability|likelihood|chance|suspicion) (of|for) | (favored|preferred|more likely|likelier) (over|than)
+@maybe before: (favor|favors|favored|favoring|prefer|prefers|preferred) .. over
 @maybe before: simulate | simulating | mimic | mimicking | sensitive (in|for|to) | detecting | detection of | characterize
 @maybe list: differential | ddx | differential diagnosis include | differential include | diagnostic consideration include | consideration include | possibility include
-@maybe after: (is|are|was|were|remain) (possible|questioned|questionable|uncertain|equivocal|suspected|unlikely|doubtful|indeterminate|less likely|not likely|in differential|consideration) | questionmark | unlikely | in doubt | in (appropriate|right|proper) clinical (setting|context) | difficult to exclude | hard to exclude | not excluded | not ruled out | not well evaluated | not well assessed
+@maybe after: (is|are|was|were|remain) (possible|questioned|questionable|uncertain|equivocal|suspected|unlikely|doubtful|indeterminate|less likely|not likely|in differential|consideration) | questionmark | unlikely | in doubt | in (appropriate|right|proper) clinical (setting|context) | difficult to exclude | hard to exclude | not excluded | not ruled out | improbable | dubious | doubtful
+@maybe after: not (well|clearly|fully|adequately|optimally|reliably|completely) (seen|visible|visualized|evaluated|assessed|delineated|demonstrated|appreciated|defined|identified)
+@maybe last: less likely | not likely
 @maybe after: (cannot|can't|can not|could not|couldn't) (excluded|ruled out|evaluated|assessed) | (could|may|might|should) (considered|present|possible|entertained) | considered
 @maybe between: versus | vs
 
 @history: history of | hx of | h/o | known history | s/p | status post | episode of | in past | treated for
+@history: (prior|previous|earlier|last|preceding|old) chest? (study|exam|examination|film|radiograph|xray|x ray|image|ct|scan|mri) (show|showed|showing|demonstrate|demonstrated|demonstrating|reveal|revealed|revealing|had|described|reported|there was|there were) (no|without)?
+@family: (father|mother|parent|sister|brother|sibling|aunt|uncle|cousin|grandmother|grandfather|daughter|son|wife|husband|spouse|partner|relative|family member) (has|had|have|having|with|died of|died from|died with|developed|diagnosed with|treated for) | (family|familial) (history|hx) (of|for|positive for)? | fh | fhx
+@yes after: which (unchanged|stable|persist|remain)
 @yes after: (again|still) (seen|visible|visualized|present|identified|noted|evident|demonstrated|observed) | persist
 @history no: (previously|formerly|earlier) there? (no|without)
 @history near: previous | prior | former | formerly | previously treated
@@ -254,6 +262,7 @@ CUES = """
 @skip: (no|not|without) (change|changed|increase|increased|decrease|decreased|progression|progressed|improvement|improved|worsening|worsened|enlargement of|growth|different|difference|interval change) (in|of|from|since|to)?
 @skip: (no|not|without|never|hasn't|haven't|didn't|doesn't|isn't|aren't|wasn't|weren't|fail to|failed to|lack of|absence of) (yet|evidence of|sign of)? (resolve|resolved|resolution|cleared|clearing|disappeared|disappear|disappearance|vanished|gone|removed|removal) (of|in)?
 @skip: (no|not) (larger|smaller|bigger|better|worse)
+@skip: (high|higher|strong) (probability|likelihood|chance) of | of (doubtful|dubious|questionable) clinical? (significance|nature|origin) | free (flowing|layering|fluid|air|gas|text|standing|wall|edge|margin)
 @skip: not only | no longer only | not just | no doubt about? | (without|no longer|little|beyond) doubt about? | no question | not necessarily | gram negative | no comparison | no prior | no previous | not available | not require | no need | may not | no more than | as well as
 @skip: (document|ensure|confirm|until|follow to|to) (resolution|clearing) of? | (near|nearly|almost|partially|partly|incompletely|not|near complete|partial|incomplete) (resolution of|resolved|cleared|clearing of|clearing|resolution|absent) | resolving
 """
@@ -386,7 +395,9 @@ def _read_phrases(vocabulary:Vocabulary, head:str, phrases:str) -> None:
             _add_phrase(vocabulary, words, "number", limit)
         elif ".." in phrase:
             context, words = phrase.split("..")
-            _add_phrase(vocabulary, words, "near", (name, kind, frozenset(sum(spell_out(context), ()))))
+            named = frozenset(sum(spell_out(context), ()))
+            vocabulary.words |= named
+            _add_phrase(vocabulary, words, "near", (name, kind, named))
         elif "~" in phrase:
             vocabulary.pairs += 1
             first, second = phrase.split("~")
@@ -470,7 +481,7 @@ def _longest(words:list[_Word], first:int, vocabulary:Vocabulary) -> tuple[int, 
         for node, skipped in paths:
             if form in node:
                 ways.append((node[form], 0))
-                if None in node[form]:
+                if None in node[form] and (at > last or not marks): # of two that end here, the one without fillers
                     last, marks = at, [mark for mark in marks if mark[0] in ("half", "number")] + node[form][None]
             if filler and skipped < 4:
                 ways.append((node, skipped + 1))
@@ -549,6 +560,10 @@ def _is_dash(words:list[_Word], at:int) -> bool:
         return False
     return words[at].form == "—" or words[at - 1].end < words[at].start and words[at].end < words[at + 1].start
 
+def _turns(words:list[_Word], at:int) -> bool:
+    "Does a pronoun go on to what it is, after *rather than* or *instead of* another (*rather than pneumonia this is edema*)?"
+    return at + 1 < len(words) and words[at + 1].form in VERBS and any(word.form in ("than", "instead") for word in words[:at])
+
 def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     "Stops and commas that follow from punctuation, 'and', and new statements."
     cue_at = {at for mark in marks if mark.kind == "cue" for at in range(mark.first, mark.last + 1)}
@@ -556,6 +571,8 @@ def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     for at, word in enumerate(words):
         said = said or word.form in VERBS or at in cue_at
         if word.form in (";", "(", ")") or _is_dash(words, at):
+            breaks.append(_Mark("cue", "stop", at, at))
+        elif word.form in ("this", "it", "these") and _turns(words, at):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ":" and at - 1 not in cue_at and words[at - 1].form not in ("of", "for", "following"):
             breaks.append(_Mark("cue", "colon", at, at))
@@ -843,9 +860,11 @@ def _scopes(words:list[_Word], marks:list[_Mark]) -> tuple[dict, dict]:
 
     ahead = {
         "no before": always, "no next": never, "maybe list": always, "maybe before": or_follows, "maybe between": never,
-        "history": or_follows, "history no": or_follows, "history near": never
+        "history": or_follows, "history no": or_follows, "history near": never,
+        "family": or_follows
     }
-    behind = {"yes after": always, "no after": always, "open after": never, "maybe after": never, "maybe between": never}
+    behind = {"yes after": always, "no after": always, "open after": never, "maybe after": never, "maybe last": never, "no last": never,
+              "maybe between": never}
     return _open_cues(marks, ahead), _open_cues(marks[::-1], behind)
 
 # %% ../nbs/10_reports.ipynb #fce1c227
@@ -876,22 +895,24 @@ def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[f
     again = any(cue.value == "yes after" for cue, _ in behind) # what was there before is still there
     before = [(cue, comma) for cue, comma in before if cue.last < mention.last
               and not (cue.value == "no next" and mention.first > cue.last + 1)
-              and not (cue.value == "history near" and (again or mention.first - cue.last > 3))
+              and not (cue.value.startswith("history") and again)
+              and not (cue.value == "history near" and mention.first - cue.last > 3)
               and not (cue.value in ("history", "history near") and mention.value in lasting)]
     behind = [cue for cue, _ in behind if cue.first > mention.last and cue.value != "yes after"
-              and not (cue.value == "maybe between" and cue.first - mention.last > 4)]
+              and not (cue.value == "maybe between" and cue.first - mention.last > 4)
+              and not (cue.value == "no last" and cue.first > mention.last + 1)]
     no = [cue for cue, comma in before if cue.value in DENIES and not comma]
     if mention.kind == "absent":
         past = [cue for cue, _ in before if cue.value == "history near"]
         return (None, no[-1]) if no else (np.nan, past[-1]) if past else (0.0, None)
     for cue in [cue for cue in behind if cue.value == "no after"] + behind:
-        return {"no after": 0.0, "open after": None}.get(cue.value, -1.0), cue
+        return {"no after": 0.0, "no last": 0.0, "open after": None}.get(cue.value, -1.0), cue
     if not before:
         return STATUS[mention.kind], None
     cue = before[-1][0]
     if cue.value in DENIES or no:
         return 0.0, cue if cue.value in DENIES else no[-1]
-    return (np.nan if cue.value.startswith("history") else -1.0), cue
+    return (np.nan if cue.value.startswith(("history", "family")) else -1.0), cue
 
 # %% ../nbs/10_reports.ipynb #8042fdb8
 class Mention(NamedTuple):
@@ -919,8 +940,9 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     breaks = _find_breaks(words, marks)
     stops = breaks + [mark for mark in marks if mark.kind == "cue" and mark.value == "stop"]
     mentions = [mark for mark in marks if mark.kind in STATUS] + _join_halves(words, marks, stops, vocabulary.filler)
-    mentions += _read_contexts(words, marks)
-    cues = breaks + [mark for mark in marks if mark.kind == "cue"]
+    contexts = _read_contexts(words, marks)
+    mentions += [mark for mark in contexts if mark.kind != "cue"]
+    cues = breaks + [mark for mark in marks + contexts if mark.kind == "cue" and not _goes_ahead(words, mark, mentions)]
     answers, used = _read_form(_new_form(sentence, words, cues, mentions, vocabulary))
     cues = [mark for mark in cues if mark not in used] + [_Mark("cue", "stop", mark.first, mark.last) for mark in used]
     before, behind = _scopes(words, sorted(cues + mentions, key=lambda mark: (mark.last, mark.first)))
@@ -932,6 +954,11 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     return tuple(
         _mention(words, mark, status, cue, stops) for mark, status, cue in judged
         if mark.value != "_disease" or status == 0 or mark.kind == "absent")
+
+def _goes_ahead(words:list[_Word], cue:_Mark, mentions:list[_Mark]) -> bool:
+    "Is a doubt that could stand behind a finding about the next one (*opacity, less likely mass*)?"
+    return cue.value == "maybe last" and any(0 < mention.first - cue.last < 5 and not LIST_END & {
+        word.form for word in words[cue.last:mention.first]} for mention in mentions)
 
 def _take_back(words:list[_Word], mark:_Mark, status:float|None, cue:_Mark|None, filler:set[str]) -> tuple:
     "A judged mark, stated after all where its denial goes on about another place."
