@@ -947,6 +947,8 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     cues = [mark for mark in cues if mark not in used] + [_Mark("cue", "stop", mark.first, mark.last) for mark in used]
     before, behind = _scopes(words, sorted(cues + mentions, key=lambda mark: (mark.last, mark.first)))
     stops = [stop for stop in stops if stop.value == "stop"]
+    for mark in mentions:
+        behind[mark] = _its_own_doubts(words, mark, before[mark], behind[mark], mentions)
     judged = [(mark, *(answers.get(mark) or _judge(mark, before[mark], behind[mark], vocabulary.lasting)))
               for mark in mentions if answers.get(mark) != REPEATED]
     if any(word.form in WHERE or word.form in NOW for word in words):
@@ -959,6 +961,15 @@ def _goes_ahead(words:list[_Word], cue:_Mark, mentions:list[_Mark]) -> bool:
     "Is a doubt that could stand behind a finding about the next one (*opacity, less likely mass*)?"
     return cue.value == "maybe last" and any(0 < mention.first - cue.last < 5 and not LIST_END & {
         word.form for word in words[cue.last:mention.first]} for mention in mentions)
+
+def _its_own_doubts(words:list[_Word], mark:_Mark, before:list, behind:list, mentions:list[_Mark]) -> list:
+    "The cues behind a mark; where it is denied, without doubts about a finding that follows (*no mass and edema cannot be excluded*)."
+    if not any(cue.value.startswith("maybe") for cue, _ in behind) or not any(cue.value in DENIES for cue, _ in before):
+        return behind
+    def another(doubt): # is there one between, and no 'or' that makes both of them one (*neither edema nor mass can be excluded*)?
+        return (any(mark.last < other.first and other.last < doubt.first for other in mentions)
+                and not {"or", "nor", "/"} & {word.form for word in words[mark.last:doubt.first]})
+    return [(cue, comma) for cue, comma in behind if not (cue.value.startswith("maybe") and another(cue))]
 
 def _take_back(words:list[_Word], mark:_Mark, status:float|None, cue:_Mark|None, filler:set[str]) -> tuple:
     "A judged mark, stated after all where its denial goes on about another place."
