@@ -9,11 +9,11 @@ __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'QUESTION', 'UNNAMED', 'BLANK_LINE',
            'ENDERS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE', 'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED',
            'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS', 'DENIES', 'TURNS', 'EXCEPTS',
            'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE',
-           'LONGEST', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out', 'read_vocabulary', 'Answer',
-           'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table', 'plot_f1', 'error_sources',
-           'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached', 'CARDIAC_RULES', 'combine_labels',
-           'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates', 'read_rules', 'RecordRule',
-           'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
+           'LONGEST', 'EXCEL', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out', 'read_vocabulary',
+           'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table', 'plot_f1',
+           'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached', 'CARDIAC_RULES',
+           'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates', 'read_rules',
+           'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
 
 # %% ../nbs/10_reports.ipynb #ccb12b2d
 import csv
@@ -275,22 +275,22 @@ lasting = fracture, pleural_other, support_devices, _other
 
 enlarged_cardiomediastinum: (widened|wide|enlarged|prominent|broad) (superior|upper)? mediastinum | mediastinal (widening|enlargement|mass|prominence) | (widening|enlargement|prominence) of (superior|upper)? mediastinum | mediastinum ~ (widened|wide|enlarged|prominent|broadened) | mediastinal contour ~ (widened|enlarged|prominent)
 -enlarged_cardiomediastinum: (mediastinum|mediastinal|cardiomediastinal) ~ (normal|unremarkable|within normal limit)
-cardiomegaly: cardiomegaly | (enlarged|dilated) (heart|cardiac|cardiopericardial|cardiomediastinal) (silhouette|shadow|contour)? | (heart|cardiac) (enlargement|dilatation|dilation|hypertrophy|prominence) | enlargement of (heart|cardiac) (silhouette|shadow|size)? | increased (heart|cardiac) size | enlarging heart
+cardiomegaly: cardiomegaly | cardiomeg | (enlarged|dilated) (heart|cardiac|cardiopericardial|cardiomediastinal) (silhouette|shadow|contour)? | (heart|cardiac) (enlargement|dilatation|dilation|hypertrophy|prominence) | enlargement of (heart|cardiac) (silhouette|shadow|size)? | increased (heart|cardiac) size | enlarging heart
 cardiomegaly: (large|borderline) (heart|cardiac) (size|silhouette)? | (heart|cardiac) (size|silhouette|shadow)? (large|borderline) | (increase|increased) in (heart|cardiac) (size|silhouette)? | (heart|cardiac|cardiopericardial|cardiomediastinal) ~ (enlarged|dilated|increased in size|prominent in size) | cardiac (silhouette|size) ~ prominent | heart ~ prominent
 cardiomegaly: (cardiothoracic|cardio thoracic) (ratio|index) > 50 % | increased (cardiothoracic|cardio thoracic) ratio
 -cardiomegaly: (heart|cardiac|cardiac silhouette|cardiopericardial|cardiomediastinal|cardiomediastinal silhouette) ~ (normal|unremarkable|within normal limit) | normal (heart|cardiac|cardiomediastinal|cardiopericardial)
-lung_opacity: opacity | opacification | opacified | infiltrate | infiltration | (airspace|air space|alveolar) (disease|process|filling|change|abnormality) | haziness | ground glass | groundglass | reticulonodular | whiteout | nodular (opacity|density|infiltrate|opacification) | infiltrative (process|change) | (masslike|mass like) (opacity|opacification|density)
+lung_opacity: opacity | opacification | opacified | infiltrate | infiltration | (airspace|air space|alveolar) (disease|process|filling|change|abnormality) | haziness | ground glass | groundglass | ggo | reticulonodular | whiteout | nodular (opacity|density|infiltrate|opacification) | infiltrative (process|change) | (masslike|mass like) (opacity|opacification|density)
 lung_opacity: (hazy|patchy|ill defined|airspace|air space|alveolar|basilar|perihilar|retrocardiac|lobe|basal|base|bibasilar|apical|midlung|hilar|suprahilar|infrahilar|lingular|interstitial|parahilar|parenchymal|lung|pulmonary|pleural parenchymal|linear|streaky|rounded|round|increased|increasing) density | density ~ (lung|lobe|base|hilum|apex|lingula|midlung|perihilar|midzone)
 -lung_opacity: lung ~ clear | clear lung
 lung_lesion: nodule | nodular lesion | nodularity | tumor | fibronodular | mass | (masslike|mass like) (opacity|opacification|density) | (lung|pulmonary) (lesion|tumor|cancer|neoplasm|malignancy|carcinoma|metastasis) | metastasis | metastatic (disease|lesion|nodule) | cavitary | non? cavitary (lesion|mass) | cavitation | neoplasm | coin lesion | carcinoma
 ?lung_lesion: nodular (opacity|density|focus|shadow|infiltrate|opacification) | nodular ~ opacity
 edema: edema | edematous | (pulmonary|interstitial|alveolar|lung|vascular|airspace|cardiogenic|non cardiogenic|perihilar) edema
 consolidation: consolidation | consolidative | consolidated
-pneumonia: pneumonia | bronchopneumonia | pneumonic | (pulmonary|lung|parenchymal) infection | infectious (infiltrate|consolidation)
+pneumonia: pneumonia | pna | bronchopneumonia | pneumonic | (pulmonary|lung|parenchymal) infection | infectious (infiltrate|consolidation)
 ?pneumonia: infectious (process|etiology) | infection
-atelectasis: atelectasis | atelectatic | collapsed (lung|lobe) | (lung|lobe) ~ collapsed | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (lung|lobe)
+atelectasis: atelectasis | atelectatic | atx | atel | collapsed (lung|lobe) | (lung|lobe) ~ collapsed | (lobar|lobe|lung|segmental|subsegmental) collapse | collapse of (upper|middle|lower)? (lung|lobe|lingula|rll|lll|rul|lul|rml) | (rll|lll|rul|lul|rml|lingular) collapse
 pneumothorax: pneumothorax | hydropneumothorax | hemopneumothorax | pyopneumothorax | ptx | pleural air
-pleural_effusion: effusion | pleural fluid | (hydrothorax|hydropneumothorax|hemothorax|hemopneumothorax|pyopneumothorax|empyema|chylothorax) | fluid in (pleural space|fissure) | (fissural|interlobar) fluid | (subpulmonic|loculated|non loculated|layering|non layering) fluid
+pleural_effusion: effusion | pleural eff | pleural fluid | (hydrothorax|hydropneumothorax|hemothorax|hemopneumothorax|pyopneumothorax|empyema|chylothorax) | fluid in (pleural space|fissure) | (fissural|interlobar) fluid | (subpulmonic|loculated|non loculated|layering|non layering) fluid
 -pleural_effusion: costophrenic ~ (clear|sharp)
 pleural_other: pleural (thickening|scarring|scar|plaque|calcification|calcified|nodule|nodularity|mass|disease|lesion|reaction|capping|cap) | pleural based (density|opacity|lesion|mass|nodule) | (apical|biapical) (thickening|cap|capping) | (thickened|calcified) pleura | thickening of (pleura|fissure) | fissural thickening | fibrothorax | pleural parenchymal scarring | costophrenic ~ (blunted|blunting|obscured|obliterated) | blunting of costophrenic
 fracture: fracture | fractured | fx | broken rib | nonunion
@@ -304,7 +304,7 @@ support_devices: (pacing|pacemaker|pacer|icd|defibrillator|electronic) (lead|wir
 
 _other: granuloma | granulomatous | calcified lymph node | scoliosis | levoscoliosis | dextroscoliosis | kyphosis | spinal curvature | spine curvature | degenerative | osteophyte | spondylosis | emphysema | emphysematous | copd | hyperinflation | hyperinflated | hyperexpanded | hyperexpansion | hypoinflation | hypoinflated | hypoaeration | hypoventilated | hypoventilation | low lung volume | low volume | lung volume low | hernia | tortuous | tortuosity | unfolded | ectasia | ectatic | atherosclerosis | atherosclerotic | aneurysm | calcification | calcified
 _other: scar | scarring | fibrosis | fibrotic | interstitial (marking|prominence|disease|change|thickening) | crowding | congestion | vascular prominence | osteopenia | osteoporosis | demineralization | deformity | clip | suture | sternotomy | stent | bypass | cabg | fusion | hardware | foreign body | lymphadenopathy | adenopathy | bronchitis | bronchiectasis | elevated diaphragm | diaphragm ~ (elevated|flattened) | elevation of diaphragm | eventration | wedging | compression | arthritis | lucency | bulla | bullous | nipple shadow | mastectomy | postsurgical change
-_other: thickening | hypertension | heart failure | chf | airway disease | free air | pneumoperitoneum | dislocation | sclerotic | lytic | cyst | bronchial cuffing | flattening of diaphragm | azygos | epicardial fat
+_other: thickening | hypertension | heart failure | chf | airway disease | free air | pneumoperitoneum | dislocation | sclerotic | lytic | cyst | bronchial cuffing | flattening of diaphragm | azygos | epicardial fat | cephalization | kerley | volume loss | loss of volume | pneumomediastinum | pneumopericardium | tuberculosis | tb | covid | sarcoidosis | bronchogram | plethora
 """
 
 # %% ../nbs/10_reports.ipynb #ff95059c
@@ -1308,13 +1308,20 @@ def _open_text(path:Path) -> Any:
 
 LONGEST = 10_000_000 # characters of a report; a quote that is never closed must not read a whole file into memory
 
-def _read_csv_rows(file:Any, separator:str, name:str) -> Iterator[tuple[dict, str]]:
-    "Rows of a CSV file with a reason why a row can't be used, or ''; raises `CohortError` where a row's end can't be known."
+EXCEL = re.compile(r"sep=([,;\t])\s*$", re.I)
+
+def _read_csv_rows(file:Any, separator:str|None, name:str) -> Iterator[tuple[dict, str]]:
+    """Rows of a CSV file with a reason why a row can't be used, or ''; the first line tells what separates its cells (`separator` None).
+    Raises `CohortError` where a row's end can't be known."""
     csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
-    reader, line = csv.DictReader(file, delimiter=separator, strict=True), 1
+    head = file.readline()
+    told = EXCEL.match(head) # sep=; as a first line, for a spreadsheet
+    separator = told[1] if told else separator or max(",;\t", key=head.count)
+    before = 1 if told else 0
+    reader, line = csv.DictReader(file if told else itertools.chain([head], file), delimiter=separator, strict=True), 1 + before
     try:
         for row in reader:
-            line = reader.line_num + 1 # where the next row begins
+            line = reader.line_num + 1 + before # where the next row begins
             broken = None in row or None in row.values()
             yield row, "wrong number of fields" if broken else ""
     except csv.Error as error:
@@ -1340,7 +1347,7 @@ def read_rows(
     if kind not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         raise CohortError(f"{path.name}: reports are read from .csv, .tsv or .jsonl (also .gz)")
     with _open_text(path) as file:
-        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else ",", path.name) if kind in (".csv", ".tsv") else _read_json_rows(file)
+        yield from _read_csv_rows(file, "\t" if kind == ".tsv" else None, path.name) if kind in (".csv", ".tsv") else _read_json_rows(file)
 
 # %% ../nbs/10_reports.ipynb #b2920682
 @dataclass(frozen=True)
