@@ -251,7 +251,7 @@ CUES = """
 @maybe between: versus | vs
 
 @history: history of | hx of | h/o | known history | s/p | status post | episode of | in past | treated for
-@history: (prior|previous|earlier|last|preceding|old) chest? (study|exam|examination|film|radiograph|xray|x ray|image|ct|scan|mri) (show|showed|showing|demonstrate|demonstrated|demonstrating|reveal|revealed|revealing|had|described|reported|there was|there were) (no|without)?
+@history no: (prior|previous|earlier|last|preceding|old) (study|exam|examination|film|radiograph|xray|x ray|ct|scan|mri|chest film|chest radiograph|chest x ray) (showed|showing|demonstrated|demonstrating|revealed|had|there was|there were)
 @family: (father|mother|parent|sister|brother|sibling|aunt|uncle|cousin|grandmother|grandfather|daughter|son|wife|husband|spouse|partner|relative|family member) (has|had|have|having|with|died of|died from|died with|developed|diagnosed with|treated for) | (family|familial) (history|hx) (of|for|positive for)? | fh | fhx
 @yes after: which (unchanged|stable|persist|remain)
 @yes after: (again|still) (seen|visible|visualized|present|identified|noted|evident|demonstrated|observed) | persist
@@ -909,7 +909,9 @@ def _judge(mention:_Mark, before:list, behind:list, lasting:set[str]) -> tuple[f
         return {"no after": 0.0, "no last": 0.0, "open after": None}.get(cue.value, -1.0), cue
     if not before:
         return STATUS[mention.kind], None
-    cue = before[-1][0]
+    past = [cue for cue, _ in before if cue.value == "history no"]
+    cue = (past or [before[-1][0]])[0]
+    no = [] if past else no
     if cue.value in DENIES or no:
         return 0.0, cue if cue.value in DENIES else no[-1]
     return (np.nan if cue.value.startswith(("history", "family")) else -1.0), cue
