@@ -62,8 +62,9 @@ HEADING = re.compile(
     + "|".join(f"(?P<{name}>{words})" for name, words in HEADINGS.items())
     + r")[ \t*]{0,9}(?::|(?=[\n\v])|$)|(?-i:(?P<body>[A-Z][A-Z /&,()-]{2,40})):)", re.I)
 QUESTION = re.compile(
-    r"\s*(?:please |to |for )?(?:rule out|r/o|eval|assess|check|query|follow|histor|h/o|hx|status post|s/p|post|patient|known|prior|previous"
-    r"|suspect|concern|compar|dated?\b|(?:ct|mri|chest|film|radiograph|x-?ray|exam|study)\b[^.]{0,20}\d)|[^.\n]*(?:\?|\b(?:year|yo|y/o)\b)", re.I)
+    r"\s*(?:please |to |for )?(?:rule out|r/o|eval|assess|check|query|follow|histor|h/o|hx|status post|s/p|post|patient"
+    r"|known|prior|previous|suspect|concern|compar|dated?\b"
+    r"|(?:ct|mri|chest|film|radiograph|x-?ray|exam|study)\b[^.]{0,20}\d)|[^.\n]*(?:\?|\b(?:year|yo|y/o)\b)", re.I)
 UNNAMED = re.compile(r"[\s\d/.,:-]*[.\n]\s") # a date, or nothing
 BLANK_LINE = re.compile(r"\n[ \t\r]*\n(?=\s{0,99}\S)")
 
@@ -146,7 +147,8 @@ STARTS = (r"no|new|stable|unchanged|persistent|worsening|improving|increased|dec
           r"|small|slight|mild|moderate|severe|marked|large|massive|extensive")
 NEXT_LINE = re.compile(rf"\n(?=[ \t]*(?:{STARTS})[ \t]+\w[^\n]{{0,49}}(?:\n|$))", re.I) # a short line that opens like a statement
 UNFINISHED = re.compile(r"(?:[,:;(/-]|\b(?:or|and|nor|of|for|with|without|no|not|the|an?|any|is|are|be|may|versus|vs|to|in|on|from"
-                        r"|possible|probable|likely|exclude|excluding|represents?|suggests?|suspected|question(?:able)?|new|definite|acute))\s*$", re.I)
+                        r"|possible|probable|likely|exclude|excluding|represents?|suggests?|suspected"
+                        r"|question(?:able)?|new|definite|acute))\s*$", re.I)
 WORD = re.compile(
     r"[a-z]{2,}(?![\w*'])|\([-+?]\)|\[[ xX]?\]|[-+]ve\b|\b[A-Za-z]/[A-Za-z]\b|\[\*\*.*?\*\*\]"
     r"|[^\W\d_]+(?:[0-9]\b)?\*?(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|_{2,}|(?!(?<=\w)-(?=\w))\S"
@@ -517,7 +519,8 @@ OPENERS = frozenset(
 ENDERS = frozenset("stable unchanged persists persist improved improving worse worsened worsening increased decreased".split())
 PLACES = frozenset("left right upper lower middle lobe rll lll rul lul rml lingula apex".split())
 LIST_END = frozenset((",", ";", "and", "or", "nor", "but"))
-LOOKED_FOR = frozenset("focal acute significant definite definitive obvious gross convincing discrete overt frank evidence sign other".split())
+LOOKED_FOR = frozenset("focal acute significant definite definitive obvious gross convincing discrete overt frank"
+                       " evidence sign other".split())
 
 def _new_statement(words:list[_Word], at:int) -> bool:
     "Does a new statement begin after the comma or 'and' at word `at`? Otherwise a list goes on."
