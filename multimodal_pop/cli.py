@@ -483,23 +483,14 @@ def _add_label(commands:Any) -> None:
     parser.add_argument("--keep", action="append", metavar="A,B", help="columns to carry along, such as an id")
 
 # %% ../nbs/19_terminal.ipynb #4ae71fce
-def _check_reports(
+def _check_letters(
     path:Path, # the reports
-    text:str, # column with the report
 ) -> None:
-    "Raise `CohortError` for cells between other marks than expected, warn of a file that is not UTF-8."
-    import csv
+    "Warn of a file that is not UTF-8."
     import gzip
-    from multimodal_pop.cohort import CohortError, CohortWarning
-    ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    names = lambda mark: next(csv.reader([head], delimiter=mark), [])
-    opened = lambda **how: (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", **how)
-    with opened(errors="replace") as file:
-        head, expected = file.readline(), {"csv": ",", "tsv": "\t"}.get(ending)
-    if expected and text not in names(expected) and (other := next((mark for mark in ";\t,|" if text in names(mark)), None)):
-        raise CohortError(f"{path.name}: cells are separated by {other!r}, expected {expected!r}; save it with {expected!r} between the cells")
+    from multimodal_pop.cohort import CohortWarning
     try:
-        with opened() as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
             while file.read(1 << 20):
                 pass
     except UnicodeDecodeError:
@@ -516,7 +507,7 @@ def _run_label(
     from multimodal_pop.reports import label_file, VOCABULARIES
     if not Path(args.path).is_file():
         raise CohortError(f"there is no file {args.path}")
-    _check_reports(Path(args.path), args.text)
+    _check_letters(Path(args.path))
     made = label_file(args.path, args.out, text=args.text, vocabulary=args.vocabulary, uncertain=args.uncertain,
                       keep=words(args.keep) or ())
     print(made)

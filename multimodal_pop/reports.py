@@ -1413,15 +1413,18 @@ def label_file(
         writers = [_Writer(temporary, kind) for temporary in (a, b, c)]
         for numbers, rows in _pieces(read_rows(path), text, size, skipped):
             labels = label_reports([row[text] for row in rows], vocabulary=vocabulary, uncertain=uncertain)
+            evidence, unread = labels.attrs["evidence"], list(labels.attrs["unread"])
+            skipped += [(numbers[k], "all text under headings that are not read") for k in unread]
+            labels = labels.drop(index=unread)
             counts = counts + _count_states(labels)
-            evidence = labels.attrs["evidence"]
             carried = {name: [str(row.get(name, "")) for row in rows] for name in _in_rows(keep, rows, ["row", *labels])}
-            writers[0].write(pd.concat([pd.DataFrame({"row": numbers, **carried}), labels.reset_index(drop=True)], axis=1))
+            carried = pd.DataFrame({"row": numbers, **carried}).drop(index=unread)
+            writers[0].write(pd.concat([carried, labels], axis=1))
             writers[1].write(evidence.assign(row=np.asarray(numbers)[evidence.row]))
         if writers[0].rows == 0:
             first = skipped[0][1] if skipped else "it has no rows"
             raise CohortError(f"{Path(path).name}: nothing to label ({first}); name the report's column with text=")
-        skipped = pd.DataFrame(skipped, columns=["row", "reason"]).astype({"row": "int64", "reason": "object"})
+        skipped = pd.DataFrame(sorted(skipped), columns=["row", "reason"]).astype({"row": "int64", "reason": "object"})
         writers[2].write(skipped)
         for writer in writers:
             writer.close()
