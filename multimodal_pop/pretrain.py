@@ -40,7 +40,7 @@ from .encoders import ColumnDecoder, ProjectionHead, TableEncoder, TableTransfor
 from .losses import (Temperature, alignment, barlow_twins_loss, clip_loss, column_loss, false_negative_clip_loss,
                                    gather_rows, negative_cosine, nt_xent_loss, supcon_clip_loss, vicreg_loss)
 from .loop import (Batch, call, check_settings, Checkpoints, ColumnLog, encode_on_disk, LARS, learning_rate_factor,
-                                 make_batch, make_optimizer, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start,
+                                 make_batch, make_optimizer, mark, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start,
                                  TensorBoardLog, train, TrainState, Validation)
 from .views import ImageViews, corrupt_columns, to_float
 
@@ -292,7 +292,6 @@ class Contrast(nn.Module):
     ):
         super().__init__()
         self.model, self.recipe, self.method = model, recipe, METHODS[recipe.method]
-        self.plan = {"recipe": model.config["recipe"], "columns": model.columns}
         self.augment = ImageViews(recipe.augment, size=recipe.size) if isinstance(recipe.augment, str) else recipe.augment
         self.temperature = Temperature(recipe.temperature) if recipe.learn_temperature else lambda: recipe.temperature
         if source.table is not None:
@@ -304,6 +303,8 @@ class Contrast(nn.Module):
             self.predictor = ProjectionHead(recipe.dim, recipe.dim, 4 * recipe.dim, norm=model.config["head_norm"])
         if self.method.slow_copy:
             self.slow = copy.deepcopy(nn.Sequential(model.image, model.image_head)).requires_grad_(False)
+
+        self.plan = {"recipe": model.config["recipe"], "columns": model.columns, "views": mark(self.augment)}
 
     def forward(self, batch:Batch, rows:Tensor, epoch:int) -> tuple[Tensor, dict[str, Tensor]]:
         return self.method.loss(self, batch)

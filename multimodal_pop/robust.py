@@ -15,6 +15,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from .evaluate import (IMAGE_OPTIONS, Predictor, Target, _network, auc, check_em
 from .losses import _both_ways, _check_pair, full_precision, similarity
 from .noise import NoiseEstimate, centred_log, estimate_noise, fit_pool, training_margin
 from .rates import _codes, _read_audit
-from .loop import Source, train
+from .loop import mark, Source, train
 from .pretrain import image_and_table, method, near
 from .views import ImageViews
 
@@ -229,7 +230,7 @@ class _RobustObjective(nn.Module):
         n, k = lesson.target.shape
         weight = np.ones((n, 2 if METHODS[method].twins else 1)) if weight is None else weight
         self.network, self.method, self.settings, self.views = network, METHODS[method], settings, views
-        self.shape, self.audited, self.plan = (weight.shape[1], k), bool(lesson.seen.any()), {"method": method, "settings": settings}
+        self.shape, self.audited, self.name = (weight.shape[1], k), bool(lesson.seen.any()), method
         tensors = dict(target=np.nan_to_num(lesson.target), weight=weight, penalty=penalty)
         if self.method.matrix:
             tensors |= dict(given=np.nan_to_num(lesson.given), member=np.eye(len(lesson.matrices))[lesson.codes], fixed=lesson.matrices,
@@ -241,6 +242,12 @@ class _RobustObjective(nn.Module):
             self.register_buffer(name, None if value is None else torch.as_tensor(np.array(value, np.float32)), persistent=False)
         if self.method.memory:
             self.register_buffer("memory", torch.zeros(n, *self.shape))
+
+    @property
+    def plan(self) -> dict: # for a checkpoint
+        "Method, views, and all that is to be learned."
+        return {"method": self.name, "settings": self.settings, "views": mark(self.views),
+                "lesson": mark(*chain.from_iterable(self.named_buffers(recurse=False)))}
 
     def noise(self) -> Tensor: # each head's noise matrices, (m, groups, k, k)
         return self.fixed.expand(self.shape[0], -1, -1, -1) if self.logits is None else self.logits.softmax(-1)
