@@ -405,7 +405,7 @@ def resume(self:Checkpoints,
     if "start" not in was:
         raise ValueError(f"{self.path.parent} holds a run of an earlier version, which did not keep its first weights: {to_do}")
     if other := [f"{k} was {was.get(k)}, is {now.get(k)}" for k in now | was if was.get(k) != now.get(k)]:
-        hint = "" if was["start"] == now["start"] else " (start marks the first weights: make a network of your own anew, with its old seed)"
+        hint = "" if was["start"] == now["start"] else " (start marks the first weights: make a network of your own anew, with its seed)"
         raise ValueError(f"{self.path.parent} holds another run ({'; '.join(other)}): {to_do}{hint}")
     state.modules.load_state_dict(saved["modules"])
     state.optimizer.load_state_dict(saved["optimizer"])

@@ -58,7 +58,7 @@ class Model(nn.Module):
         *,
         schema:Schema|None=None, # of the columns that taught
         transform:TableTransform|None=None, # fitted on the training rows; None without a table
-        encoder:nn.Module|None=None, # an image network of your own
+        encoder:nn.Module|None=None, # an image network of your own, which is copied
     ):
         super().__init__()
         self.config, self.schema, self.transform, self.history = config, schema, transform, pd.DataFrame()
@@ -83,10 +83,10 @@ def _make_image(
     config:dict, # of a `Model`
     encoder:nn.Module|None=None, # an image network of your own
 ) -> tuple[nn.Module, nn.Module]: # image encoder and its head
-    "Image encoder and head."
+    "Image encoder and head; a network of your own is copied, so that two models never share weights."
     if encoder is None and config["encoder"] == "custom":
         raise CohortError("this model was made with an encoder of your own; give it again: Model.load(folder, encoder=...)")
-    image = image_encoder(encoder or config["encoder"], channels=config["channels"], width=config["width"], norm=config["norm"],
+    image = image_encoder(config["encoder"] if encoder is None else copy.deepcopy(encoder), channels=config["channels"], width=config["width"], norm=config["norm"],
                           mean=config["mean"], std=config["std"])
     return image, ProjectionHead(image.out_dim, config["dim"], norm=config["head_norm"])
 
