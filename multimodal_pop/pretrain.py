@@ -535,6 +535,9 @@ def check_cohort(
             raise CohortError(
                 f"{option}: the cohort has no label {task!r}{near(task, cohort.tasks) or '.'} It has: {', '.join(cohort.tasks) or 'none'}"
             )
+        if option in ("label", "false_negatives") and task is not None and cohort.tasks[task] == "continuous":
+            raise CohortError(
+                f"{option}: {task!r} is a number, and nearly nobody has the same one: give a task of classes, or cut it into some")
     if needs.label and recipe.label is None:
         raise CohortError(f"method {recipe.method!r} needs label=, one of {', '.join(cohort.tasks)}")
     if not needs.table:
