@@ -545,7 +545,7 @@ def run(
 
 def call(
     callbacks:Sequence, # in the order in which they are told
-    event:str, # "on_start", "on_step" or "on_epoch"
+    event:str, # "on_start", "on_step", "on_epoch" or "on_end"
     *arguments:Any, # what they are told
 ) -> None:
     "Tell every callback that listens."
@@ -573,7 +573,7 @@ def train(
     cohort:Cohort|Source, # what to learn from
     objective:Callable, # objective(batch, rows, epoch) -> loss, or (loss, dict of tensors)
     *,
-    callbacks:Sequence=(), # objects with any of on_start, on_step, on_epoch, state_dict, load_state_dict
+    callbacks:Sequence=(), # objects with any of on_start, on_step, on_epoch, on_end, state_dict, load_state_dict
     epochs:int=100, # passes over the rows
     batch_size:int=128, # participants a batch, over all processes, at most
     lr:float|dict[str, float]=1e-3, # learning rate at its highest, or one for each prefix of parameter names
@@ -613,6 +613,7 @@ def train(
         keep.resume(state, callbacks)
         _write_history(state, log)
         run(state, source, visit, callbacks, keep, bar, log)
+        call(callbacks, "on_end", state)
     return pd.DataFrame(state.history)
 
 # %% ../nbs/08_loop.ipynb #7df37a0e
@@ -712,10 +713,10 @@ class Validation:
         source:Source, # participants that are not trained on
         objective:Callable, # as given to `train`
         batch_size:int=128, # participants a batch, at most
-        patience:int|None=None, # stop after so many epochs without a better loss; None = never stop
+        patience:int|None=None, # stop after so many epochs without a better loss, and go back to the best; None = never
     ):
         self.source, self.objective, self.batch_size, self.patience = source, objective, batch_size, patience
-        self.best, self.waited = math.inf, 0
+        self.best, self.waited, self.kept = math.inf, 0, {}
 
     @property
     def plan(self) -> str:
@@ -728,9 +729,18 @@ class Validation:
         state.modules.eval()
         seen = {f"val_{name}": value for name, value in means(state, self.look(state), len(self.source)).items()}
         state.row |= seen
-        self.waited = 0 if seen["val_loss"] < self.best else self.waited + 1
-        self.best = min(self.best, seen["val_loss"])
+        if seen["val_loss"] < self.best:
+            self.best, self.waited = seen["val_loss"], 0
+            if self.patience is not None:
+                self.kept = {name: value.clone() for name, value in state.modules.state_dict().items()}
+        else:
+            self.waited += 1
         state.stop |= self.patience is not None and self.waited >= self.patience
+
+    def on_end(self, state:TrainState) -> None:
+        "Back to the weights of the best epoch, if somebody waited for it."
+        if self.kept:
+            state.modules.load_state_dict(self.kept)
 
     def look(self, state:TrainState) -> dict[str, Tensor]:
         "Sums of the objective's numbers over the participants."
@@ -747,10 +757,10 @@ class Validation:
         return sums
 
     def state_dict(self) -> dict:
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "waited": self.waited, "kept": self.kept}
 
     def load_state_dict(self, state:dict) -> None:
-        self.best, self.waited = state["best"], state["waited"]
+        self.best, self.waited, self.kept = state["best"], state["waited"], state["kept"]
 
 # %% ../nbs/08_loop.ipynb #047bb3af
 def ridge_r2(

@@ -272,7 +272,7 @@ class Recipe:
     label_as_feature:str|None=None # a task that enters the table as one more column, in training only
     momentum:float=0.99 # of byol's slow copy, rising to 1
     probe:bool|Sequence[str]=False # tasks that an online probe follows; True = all
-    patience:int|None=None # early stopping: epochs without a better validation loss
+    patience:int|None=None # early stopping: epochs without a better validation loss; the weights of the best epoch are given
 
 # %% ../nbs/08_pretrain.ipynb #a5fca355
 @dataclass(frozen=True)
@@ -535,7 +535,8 @@ def check_cohort(
             raise CohortError(
                 f"{option}: the cohort has no label {task!r}{near(task, cohort.tasks) or '.'} It has: {', '.join(cohort.tasks) or 'none'}"
             )
-        if option in ("label", "false_negatives") and task is not None and cohort.tasks[task] == "continuous":
+        equals = option == "false_negatives" or option == "label" and recipe.method == "supcon"
+        if equals and task is not None and cohort.tasks[task] == "continuous":
             raise CohortError(
                 f"{option}: {task!r} is a number, and nearly nobody has the same one: give a task of classes, or cut it into some")
     if needs.label and recipe.label is None:
