@@ -320,6 +320,15 @@ def _check_finite(
             f"{state.optimizer.param_groups[0]['lr']:.2g}), a longer warmup or precision='32', and look for "
             "non-finite values with cohort.validate()")
 
+def _check_weights(
+    modules:nn.Module, # after training
+) -> None:
+    "Raise `FloatingPointError` if a weight is no number, or so large that its square is none."
+    if bad := [name for name, weight in modules.named_parameters() if not torch.isfinite(weight.detach().float().square().sum())]:
+        raise FloatingPointError(
+            f"after the last step {len(bad)} parameters are not finite, or nearly so, {bad[0]} first: try a smaller lr or a longer warmup"
+        )
+
 def _close_epoch(
     state:TrainState, # at the end of an epoch
     images:int, # participants seen
@@ -614,6 +623,7 @@ def train(
         _write_history(state, log)
         run(state, source, visit, callbacks, keep, bar, log)
         call(callbacks, "on_end", state)
+        _check_weights(modules)
     return pd.DataFrame(state.history)
 
 # %% ../nbs/08_loop.ipynb #7df37a0e
