@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'Batch', 'read_rows', 'encode_on_disk', 'Source', 'mark', 'read_ahead', 'learning_rate_factor', 'LARS',
            'make_optimizer', 'TrainState', 'make_batch', 'update', 'note', 'means', 'remembering', 'plan_of',
-           'Checkpoints', 'resume', 'Bar', 'lay_out', 'start', 'run', 'call', 'check_settings', 'train', 'OnlineProbe',
-           'on_step', 'on_epoch', 'probe_score', 'state_dict', 'load_state_dict', 'Validation', 'ridge_r2', 'ColumnLog',
-           'TensorBoardLog']
+           'Checkpoints', 'resume', 'Bar', 'lay_out', 'start', 'run', 'call', 'check_settings', 'check_rows', 'train',
+           'OnlineProbe', 'on_step', 'on_epoch', 'probe_score', 'state_dict', 'load_state_dict', 'Validation',
+           'ridge_r2', 'ColumnLog', 'TensorBoardLog']
 
 # %% ../nbs/08_loop.ipynb #bfd2183c
 import atexit
@@ -577,6 +577,19 @@ def check_settings(
         if not 0 <= rate < math.inf:
             raise CohortError(f"lr={rate!r} must be a number, 0 or more: a negative rate would climb the loss")
 
+def check_rows(
+    rows:Any, # row numbers, or True and False for each row
+    size:int, # rows of the source
+) -> np.ndarray: # row numbers
+    "Raise `CohortError` unless these are rows of the source."
+    rows = np.asarray(rows)
+    rows = np.flatnonzero(rows) if rows.dtype == bool and rows.shape == (size,) else rows
+    if not rows.size:
+        raise CohortError("there is nobody to train on: the first epoch visits no rows")
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= size:
+        raise CohortError(f"rows must be row numbers from 0 to {size - 1}, or True and False for each of the {size} rows")
+    return rows
+
 def train(
     modules:nn.Module, # what is trained, changed in place
     cohort:Cohort|Source, # what to learn from
@@ -592,7 +605,7 @@ def train(
     precision:str="32", # "32", "bf16-mixed" or "16-mixed"
     accumulate:int=1, # batches gathered into one update
     channels_last:bool|str="auto", # memory layout of convolutions
-    rows:np.ndarray|Callable|None=None, # rows to visit in an epoch, or a function of the epoch that gives them; None = all
+    rows:Sequence|Callable|None=None, # rows to visit in an epoch, or a function of the epoch that gives them; None = all
     transform:TableTransform|None=None, # encodes the cohort's table; None leaves the table out
     seed:int=0, # everything random derives from it
     device:str="auto", # where to compute
@@ -605,18 +618,17 @@ def train(
     "Train anything. Killed at any moment and called again from the same start with the same `checkpoint`, it ends with the same weights."
     check_settings(epochs, batch_size, lr)
     source = cohort if isinstance(cohort, Source) else Source.of(cohort, transform)
-    everyone = np.arange(len(source), dtype=np.int32) if rows is None else rows
-    visit = everyone if callable(everyone) else lambda epoch: everyone
-    if not len(visit(0)):
-        raise CohortError("there is nobody to train on: the first epoch visits no rows")
-    counts = dict(epochs=epochs, steps=math.ceil(len(visit(0)) / batch_size), accumulate=accumulate, warmup=warmup, seed=seed)
+    rows = np.arange(len(source), dtype=np.int32) if rows is None else rows
+    visit = rows if callable(rows) else lambda epoch: first
+    first = check_rows(visit(0) if callable(rows) else rows, len(source))
+    counts = dict(epochs=epochs, steps=math.ceil(len(first) / batch_size), accumulate=accumulate, warmup=warmup, seed=seed)
     plan = counts | dict(lr=lr, weight_decay=weight_decay, optimizer=optimizer, precision=precision)
     if checkpoint is not None:  # else nobody asks
-        plan |= plan_of(modules, source, np.asarray(visit(0)), objective, callbacks)
+        plan |= plan_of(modules, source, first, objective, callbacks)
     fabric = _engine(device, devices, precision)
     lay_out(modules, channels_last, fabric.device)
     keep = Checkpoints(checkpoint, plan, save_every)
-    with seeded(seed, "train"), Bar(fabric, epochs * len(visit(0)), progress) as bar:
+    with seeded(seed, "train"), Bar(fabric, epochs * len(first), progress) as bar:
         state = start(modules, objective, fabric, make_optimizer(modules, optimizer, lr, weight_decay), **counts)
         call(callbacks, "on_start", state)
         keep.resume(state, callbacks)
