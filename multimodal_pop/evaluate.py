@@ -1050,10 +1050,12 @@ def _supervised_objective(
     views:Callable, # random views: f(images, generator) -> images
 ) -> Callable: # objective(batch, rows, epoch) -> loss, {"logits"}
     "The mean loss over targets, for `train`."
+    from multimodal_pop.loop import mark
     def objective(batch, rows, epoch):
         output = network(views(batch.images, batch.generator))
         loss = sum(t.loss(output, batch.labels[t.name]) for t in targets) / len(targets)
         return loss, {"logits": output.detach()}
+    objective.plan = {"targets": tuple(targets), "views": mark(views)}  # a checkpoint of other targets is another run's
     return objective
 
 def _labelled_rows(

@@ -99,6 +99,7 @@ def plot_similarity(
 
 # %% ../nbs/07_losses.ipynb #2d6692b4
 @torch.no_grad()
+@full_precision
 def alignment(
     z_image:Tensor, # image embeddings, (n, d)
     z_table:Tensor, # table embeddings, (n, d)
@@ -107,7 +108,7 @@ def alignment(
 ) -> Tensor: # scalar in [0, 1], mean of both directions
     "Share of rows whose partner is among the `top` nearest of the batch; chance is top / n. Ties count against."
     _check_pair(z_image, z_table)
-    cosines = similarity(z_image.float(), z_table.float(), 1.0)
+    cosines = similarity(z_image, z_table, 1.0)
     own = cosines.diagonal()
     hit = lambda c: ((c >= own[:, None]).sum(1) <= top).float().mean()
     return (hit(cosines) + hit(cosines.T)) / 2
