@@ -611,8 +611,12 @@ def channel_statistics(
 ) -> tuple[list[float], list[float]]: # mean and standard deviation of each channel, in [0, 1]
     "Brightness of at most 1,000 training images."
     rows = np.sort(generator(seed, "channel statistics").permutation(len(images))[:1000])
-    some = to_float(read_rows(images, rows))
-    return some.mean((0, 2, 3)).tolist(), some.std((0, 2, 3)).clamp(min=1e-3).tolist()
+    sums = torch.zeros(2, images.shape[1], dtype=torch.float64)
+    for part in row_chunks(len(rows), 64):  # a thousand large images at once would not fit
+        some = to_float(read_rows(images, rows[part])).double()
+        sums += torch.stack([some.sum((0, 2, 3)), (some ** 2).sum((0, 2, 3))])
+    mean, square = sums / (len(rows) * math.prod(images.shape[2:]))
+    return mean.tolist(), (square - mean ** 2).clamp(min=1e-6).sqrt().tolist()
 
 def model_rows(
     model:Model, # whose columns to read
