@@ -268,18 +268,30 @@ def _clean_coverage(coverage:pd.DataFrame|None, people:pd.Index) -> pd.DataFrame
     return pd.DataFrame({"row": _rows_of(coverage["participant"], people, "coverage"),
                          "source": _clean_sources(coverage["source"]), "start": start})
 
-def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.DataFrame|None) -> np.ndarray:
-    "Who could have been recorded by the rule's source before the scan, (n,) bool."
+def _read_ends(ends:Any, people:pd.Index) -> pd.Series:
+    "Each participant's last day of follow-up, (n,); missing where none is given. Raises `CohortError`."
+    if not isinstance(ends, (pd.Series, Mapping)):
+        return pd.Series(pd.NaT if ends is None else _need_dates(ends, "followed_until").iloc[0], people, dtype="datetime64[ns]")
+    days = _need_dates(pd.Series(ends), "followed_until")
+    named = _rows_of(pd.Series(days.index), people, "followed_until") >= 0
+    if days.index.has_duplicates or not named.any():
+        raise CohortError("followed_until: give one day for everybody, or a Series of days indexed by participant, as imaging_date is; "
+                          + (f"{row_list(days.index.duplicated())} name somebody again" if named.any() else "it names nobody there"))
+    return days[named].reindex(people)
+
+def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.DataFrame|None, until:pd.Series) -> np.ndarray:
+    "Who could have been recorded by the rule's source up to the scan, (n,) bool."
     n, source = len(scan), rule.source.lower()
     if rule.above is not None or rule.below is not None:
         seen = events[(events.source == source) & events.value.notna() & _matches(events.code, rule.codes, source) &
                       (events.date <= scan.iloc[events.row].set_axis(events.index))]
         return np.bincount(seen.drop_duplicates(["row", "date"]).row, minlength=n) >= rule.times # different days, as for a yes
+    followed = ~(until < scan).to_numpy() # to the day of the scan: where nobody looked any more, silence is no "no"
     if coverage is None:
-        return np.isin(np.arange(n), events.row[events.source == source])
+        return np.isin(np.arange(n), events.row[events.source == source]) & followed
     known = coverage[(coverage.source == source) & (coverage.row >= 0)]
     early = known.start.isna().to_numpy() | (known.start.to_numpy() <= scan.iloc[known.row].to_numpy())
-    return np.isin(np.arange(n), known.row[early])
+    return np.isin(np.arange(n), known.row[early]) & followed
 
 OPEN = ("undated", "unreadable") # events that leave a label open
 
@@ -327,15 +339,15 @@ class LabelTable(pd.DataFrame):
         return plain.to_parquet(*path, **options)
 
 # %% ../nbs/10_records.ipynb #db9dfaef
-def _combine_sources(votes:pd.DataFrame, found:pd.DataFrame, until:pd.Timestamp|None) -> dict[str, np.ndarray]:
+def _combine_sources(votes:pd.DataFrame, found:pd.DataFrame, scan:pd.Series, until:pd.Series) -> dict[str, np.ndarray]:
     "One label's columns from the answers of its sources and the events found."
     n = len(votes)
     prevalent = np.full(n, np.nan)
     prevalent[(votes == 0).any(axis=1)] = 0.0
     prevalent[found.row[found.when.isin(OPEN)]] = np.nan # an event without a readable date leaves a "no" open
     prevalent[(votes == 1).any(axis=1)] = 1.0
-    later = found[(found.when == "incident") & (found.date <= until if until is not None else True)]
-    incident = np.where(prevalent == 0, np.isin(np.arange(n), later.row).astype(float), np.nan)
+    later = found[(found.when == "incident") & ~(found.date.to_numpy() > until.to_numpy()[found.row])]
+    incident = np.where((prevalent == 0) & ~(until <= scan).to_numpy(), np.isin(np.arange(n), later.row).astype(float), np.nan)
     counted = pd.concat([found[found.when == "prevalent"], later])
     first = counted.sort_values("days").groupby("row").first()
     best = found[found.when == "prevalent"].sort_values("ppv", ascending=False).groupby("row").first()
@@ -348,7 +360,7 @@ def label_records(
     *,
     imaging_date:pd.Series, # day of the scan, indexed by participant, (n,)
     coverage:pd.DataFrame|None=None, # participant, source (and start): who could have been recorded; None: who ever was
-    followed_until:str|pd.Timestamp|None=None, # events after this day don't count (end of follow-up)
+    followed_until:str|pd.Timestamp|pd.Series|None=None, # last day of follow-up: one, or one a participant; later events aren't incident
 ) -> pd.DataFrame: # n rows; per label: itself (1, 0, NaN), _incident, _days from scan to first event, _source, _ppv
     """Labels at the day of imaging. `.attrs`: "evidence" (events with row number), "votes" (label -> answers by source,
     for `combine_labels`), "notes" (events not used, by reason, and rules that no event met). Clock times don't count, only days.
@@ -363,17 +375,17 @@ def label_records(
     measured = {rule.source.lower() for rule in rules if rule.above is not None or rule.below is not None}
     events, notes = _clean_events(events, scan.index, measured)
     coverage = _clean_coverage(coverage, scan.index)
-    until = None if followed_until is None else _need_dates(followed_until, "followed_until").iloc[0]
+    until = _read_ends(followed_until, scan.index)
     columns, all_votes, evidence = {}, {}, []
     for label in dict.fromkeys(rule.label for rule in rules):
         mine = [rule for rule in rules if rule.label == label]
         found = [_find_events(events, rule, scan) for rule in mine]
-        answers = [_vote(hits, _covered(events, rule, scan, coverage)) for rule, hits in zip(mine, found)]
+        answers = [_vote(hits, _covered(events, rule, scan, coverage, until)) for rule, hits in zip(mine, found)]
         notes |= {f"no event has the codes of: {label}, {rule.source}": 0 for rule, hits in zip(mine, found) if hits.empty}
         votes = pd.DataFrame(np.array(answers).T, index=scan.index, columns=[rule.source for rule in mine])
         all_votes[label] = Attached(votes.T.groupby(level=0, sort=False).max().T)
         evidence.append(pd.concat(found))
-        columns |= {label + key: value for key, value in _combine_sources(votes, evidence[-1], until).items()}
+        columns |= {label + key: value for key, value in _combine_sources(votes, evidence[-1], scan, until).items()}
     out = LabelTable(columns, index=scan.index)
     order = ["row", "label", "source", "code", "date", "days", "when", "ppv"]
     out.attrs = {"evidence": Attached(pd.concat(evidence)[order].reset_index(drop=True)), "votes": all_votes, "notes": notes}
