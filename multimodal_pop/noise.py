@@ -32,8 +32,7 @@ from .rates import (_check, _mean_matrix, _need_classes, _plateau_strata, anchor
                                   implied_auc, likely_matrices, noise_matrix, NoiseEstimate, noisy_world, NoisyWorld, plateau_matrices,
                                   plateau_matrix, plot_coverage, plot_groups, plot_noise_matrix, profile_likelihood, shrink_groups,
                                   true_prior, unblur)
-from .records import Attached, LabelTable
-from .reports import combine_labels
+from .records import (Attached, LabelTable, _class_balance, _expectation_maximisation, _prior_votes, _Votes)
 
 # %% ../nbs/11_noise.ipynb #75e7cf27
 # one door to the room: what the chapter before defines comes along
@@ -334,8 +333,8 @@ def plot_scores(
     return ax
 
 # %% ../nbs/11_noise.ipynb #ed456bc8
-def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray, int]:
-    "The table of votes, the same one-hot (n, annotators, k), and k."
+def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, _Votes]:
+    "The table of votes, and the same by pattern: rows with the same answers are handled together."
     votes = pd.DataFrame(votes)
     try:
         values = votes.to_numpy(float, na_value=np.nan)
@@ -349,50 +348,81 @@ def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray
             f" {row_list(bad.any(1)) if bad.any() else 'all answers'} hold something else or one class only; set"
             " `classes` to their number"
         )
-    return votes, values[:, :, None] == np.arange(k), k
+    return votes, _Votes.group(values, k, list(votes))
 
-def _skills(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _heard(votes:_Votes, who:np.ndarray, classes:int|None=None) -> _Votes:
+    "The votes of some annotators."
+    return _Votes.of(votes.one_hot[:, who, :classes], votes.people, votes.pattern, list(np.array(votes.sources, object)[who]))
+
+def _skills(votes:_Votes) -> tuple[np.ndarray, np.ndarray]:
     "Each annotator's accuracy (annotators,) and the classes' log balance (k,), by Dawid and Skene's model."
-    shares = combine_labels(votes, method="majority").attrs["balance"]
-    found = combine_labels(votes, method="dawid-skene", balance=shares).attrs
-    balance = np.full(hot.shape[2], 0.5 / len(hot))
-    balance[:len(found["balance"])] += found["balance"]
-    return found["sources"]["accuracy"].to_numpy(), np.log(balance)
+    _, people, k = votes.one_hot.shape
+    seen = max(2, 1 + np.flatnonzero(votes.one_hot.any((0, 1))).max(initial=0))
+    used, weight = _heard(votes, np.ones(people, bool), seen), np.ones(people)
+    shares = _class_balance(None, used, weight)
+    prior = _prior_votes(None, (used.cells.T @ used.people).reshape(people, -1).sum(1))
+    confusion = _expectation_maximisation(used, shares, weight, shared=True, prior=prior)[1]
+    balance = np.full(k, 0.5 / len(votes.pattern))
+    balance[:seen] += shares
+    return np.einsum("sii,i->s", confusion, shares), np.log(balance)
 
 def _strength(accuracy:np.ndarray, k:int) -> np.ndarray:
     "The log evidence of one answer of each annotator, (annotators,)."
     accuracy = np.clip(accuracy, 0.005, 0.995)
     return np.log(accuracy * (k - 1) / (1 - accuracy))
 
-def _weigh(hot:np.ndarray, accuracy:np.ndarray) -> np.ndarray:
-    "Each annotator's log evidence, (n, annotators, k)."
-    return hot * _strength(accuracy, hot.shape[2])[:, None]
+class _Given(NamedTuple):
+    "The answers that were given, one after the other: of many annotators most see few rows."
+    row: np.ndarray # (answers,)
+    who: np.ndarray # (answers,)
+    said: np.ndarray # (answers,)
+    times: np.ndarray # rows in which just this was answered, (answers,)
+    cells: sparse.csr_array # adds up over those who said the same in a row, (rows * classes, annotators)
+    people: sparse.csr_array # adds up over each annotator's answers, (annotators, answers)
+    shape: tuple # rows, annotators, classes
 
-def _silent(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
+    @classmethod
+    def of(cls, votes:_Votes) -> "_Given":
+        n, people, k = votes.one_hot.shape
+        row, who, said = np.nonzero(votes.one_hot)
+        one = np.ones(len(row))
+        return cls(row, who, said, votes.people[row], sparse.csr_array((one, (row * k + said, who)), (n * k, people)),
+                   sparse.csr_array((one, (who, np.arange(len(row)))), (people, len(row))), votes.one_hot.shape)
+
+    def others(self, each:np.ndarray) -> np.ndarray:
+        "What the others said in the row of each answer, if an annotator's answer counts `each`, (answers, k)."
+        said = (self.cells @ each).reshape(-1, self.shape[2])[self.row]
+        said[np.arange(len(said)), self.said] -= each[self.who]
+        return said
+
+    def beside(self) -> np.ndarray:
+        "Has somebody else answered in this row? (answers,) bool."
+        return self.others(np.ones(self.shape[1])).sum(1) > 0
+
+def _silent(given:_Given, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
     "Annotators whose answers don't depend on the others', though their accuracy promises that they do, (annotators,) bool."
-    k, counts, weights, silent = hot.shape[2], hot.sum(1), _weigh(hot, accuracy), np.zeros(hot.shape[1], bool)
-    promises = np.where(varied, (k * accuracy - 1) / (k - 1), 1) # of one and the same answer, how often it is right tells nothing
-    for a, promise in enumerate(promises):
-        seen = hot[:, a].any(1) & (counts.sum(1) > 1)
-        if not seen.any():
-            continue
-        theirs = softmax((weights.sum(1) - weights[:, a])[seen] + balance, axis=1) # who errs more than chance counts against
-        own, theirs = hot[seen, a] - hot[seen, a].mean(0), theirs - theirs.mean(0) # chance taken off
-        met, could = np.sign(promise) * (own * theirs).sum(1), abs(promise) * (theirs ** 2).sum(1)
-        margin = 2 * max(met.std(), could.std()) / np.sqrt(len(met)) + 1 / len(met)
-        silent[a] = met.mean() <= margin and met.mean() + margin < could.mean()
-    return silent
+    k, times = given.shape[2], given.times * given.beside()
+    n = np.maximum(given.people @ times, 1e-9)
+    mean = lambda values: (given.people @ (values.T * times).T / (n[:, None] if values.ndim > 1 else n))
+    theirs = softmax(given.others(_strength(accuracy, k)) + balance, axis=1) # who errs more than chance counts against
+    promise = np.where(varied, (k * accuracy - 1) / (k - 1), 1) # of one and the same answer, how often it is right tells nothing
+    own, theirs = (part - mean(part)[given.who] for part in (np.eye(k)[given.said], theirs)) # chance taken off
+    met, could = np.sign(promise)[given.who] * (own * theirs).sum(1), abs(promise)[given.who] * (theirs ** 2).sum(1)
+    spread = np.sqrt(np.maximum([mean(part ** 2) - mean(part) ** 2 for part in (met, could)], 0)).max(0)
+    margin = 2 * spread / np.sqrt(n) + 1 / n
+    return (mean(met) <= margin) & (mean(met) + margin < mean(could))
 
-def _speaking(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _speaking(votes:_Votes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Whose answers tell anything, (annotators,) bool; of these the accuracy, and the classes' log balance."
-    kept, varied = np.ones(hot.shape[1], bool), hot.any(0).sum(1) > 1
+    _, people, k = votes.one_hot.shape
+    kept, varied = np.ones(people, bool), votes.one_hot.any(0).sum(1) > 1
     while True:
         heard = kept & varied if (kept & varied).any() else kept # who always says the same is judged by the others, not they by him
-        accuracy = np.full(len(kept), 1 / hot.shape[2])
-        accuracy[heard], balance = _skills(votes.loc[:, heard], hot[:, heard])
-        silent = _silent(hot[:, kept], accuracy[kept], balance, varied[kept])
+        accuracy = np.full(people, 1 / k)
+        accuracy[heard], balance = _skills(_heard(votes, heard))
+        silent = _silent(_Given.of(_heard(votes, kept)), accuracy[kept], balance, varied[kept])
         if silent.all() or not silent.any():
-            return kept, *((accuracy, balance) if heard.all() else _skills(votes.loc[:, kept], hot[:, kept]))
+            return kept, *((accuracy, balance) if heard.all() else _skills(_heard(votes, kept)))
         kept[np.flatnonzero(kept)[silent]] = False
 
 def consensus(
@@ -401,84 +431,98 @@ def consensus(
     classes:int|None=None, # number of classes; None: as many as are used
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
     "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Raises `CohortError`."
-    votes, hot, _ = _read_answers(votes, classes)
-    return _agreed(votes, hot, *_speaking(votes, hot))
+    table, votes = _read_answers(votes, classes)
+    return _agreed(table.index, votes, *_speaking(votes))
 
-def _agreed(votes:pd.DataFrame, hot:np.ndarray, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
+def _agreed(index:pd.Index, votes:_Votes, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
     "The consensus of those whose answers tell anything."
-    soft, answers = softmax(_weigh(hot[:, kept], accuracy).sum(1) + balance, axis=1), hot.sum((1, 2))
-    label = soft.argmax(1)
-    rows = np.arange(len(votes))
-    agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
-    return pd.DataFrame(
-        {"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
-         **{f"p_{c}": soft[:, c] for c in range(hot.shape[2])}}, index=votes.index)
+    (n, people, k), weight = votes.one_hot.shape, np.zeros(len(kept))
+    weight[kept] = _strength(accuracy, k)
+    soft, counts = (votes.cells @ np.kron(each[:, None], np.eye(k)) for each in (weight, np.ones(people)))
+    soft, answers = softmax(soft + balance, axis=1), counts.sum(1).astype(int)
+    label, rows = soft.argmax(1), np.arange(n)
+    agreement = np.where(answers > 0, counts[rows, label] / np.maximum(answers, 1), np.nan)
+    columns = {"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
+               **{f"p_{c}": soft[:, c] for c in range(k)}}
+    return pd.DataFrame({name: column[votes.pattern] for name, column in columns.items()}, index=index)
 
 # %% ../nbs/11_noise.ipynb #ea134854
-class _Given(NamedTuple):
-    "The answers that were given, one after the other: of many annotators most see few rows."
-    row: np.ndarray # (answers,)
-    who: np.ndarray # (answers,)
-    said: np.ndarray # (answers,)
-    beside: np.ndarray # has somebody else answered in this row? (answers, 1) bool
-    cells: sparse.csr_array # adds up over those who said the same in a row, (rows * classes, annotators)
-    people: sparse.csr_array # adds up over each annotator's answers, (annotators, answers)
-    shape: tuple # rows, annotators, classes
-
-    @classmethod
-    def of(cls, hot:np.ndarray) -> "_Given":
-        n, people, k = hot.shape
-        row, who, said = np.nonzero(hot)
-        beside, one = (np.bincount(row, minlength=n) > 1)[row, None], np.ones(len(row))
-        return cls(row, who, said, beside, sparse.csr_array((one, (row * k + said, who)), (n * k, people)),
-                   sparse.csr_array((one, (who, np.arange(len(row)))), (people, len(row))), hot.shape)
-
-def _meet(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "How far each answer meets the others' beyond what an always wrong one would, and how far an always right one could, (answers, tries) each; of accuracies (annotators, tries)."
-    n, _, k = given.shape
-    own = _strength(accuracy, k)
-    others = ((given.cells @ own).reshape(n, k, -1) + balance[:, None])[given.row]
-    others[np.arange(len(given.row)), given.said] -= own[given.who]
-    others = softmax(others, axis=1)
-    known, theirs = (others ** 2).sum(1), others[np.arange(len(given.row)), given.said]
+def _meet(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "How far each answer meets the others' beyond what an always wrong one would, how far an always right one could, (answers,), and what the others say, (answers, k)."
+    k, beside = given.shape[2], given.beside()
+    others = softmax(given.others(_strength(accuracy, k)) + balance, axis=1)
+    known, theirs = (others ** 2).sum(1), others[np.arange(len(others)), given.said]
     unknown = (1 - known) / (k - 1)
-    return given.beside * (theirs - unknown), given.beside * (known - unknown)
+    return beside * (theirs - unknown), beside * (known - unknown), others
 
-def _solve(given:_Given, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray, rounds:int=30) -> np.ndarray:
-    "Accuracies (annotators, tries) at which everybody meets the others as often as expected; row i counts `times[i]` (rows, tries). Who can't be judged keeps their own."
-    accuracy = np.repeat(accuracy[:, None], times.shape[1], axis=1)
+def _solve(given:_Given, start:np.ndarray, balance:np.ndarray, rounds:int=30) -> tuple[np.ndarray, np.ndarray]:
+    "Accuracies (annotators,) at which everybody meets the others as often as expected, and who can be judged, bool; who can't keeps their own."
+    accuracy = start
     for _ in range(rounds):
-        met, spread = (given.people @ (times[given.row] * part) for part in _meet(given, accuracy, balance))
-        judged = spread > 1e-6 * np.maximum(times.sum(0), 1)
-        accuracy = np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
-    return np.where(judged, accuracy, np.nan)
+        met, spread = (given.people @ (given.times * part) for part in _meet(given, accuracy, balance)[:2])
+        judged = spread > 1e-6 * given.times.sum()
+        last, accuracy = accuracy, np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
+        if np.abs(accuracy - last).max() < 1e-7:
+            break
+    return accuracy, judged
 
-def _cautious(given:_Given, start:np.ndarray, balance:np.ndarray, times:np.ndarray, seen:np.ndarray) -> np.ndarray:
+def _pull(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> np.ndarray:
+    "How far each annotator's solution moves with the others' accuracies: derivative of a round of `_solve`, (annotators, annotators)."
+    n, people, k = given.shape
+    met, spread, others = _meet(given, accuracy, balance)
+    slope = 2 * others * (1 - accuracy[given.who] * k)[:, None] / (k - 1) # of met - accuracy * spread, by the others' probabilities
+    slope[np.arange(len(slope)), given.said] += 1
+    slope = others * (slope - (others * slope).sum(1, keepdims=True)) * (given.times * given.beside())[:, None] # by their log evidence
+    cell = (given.row * k)[:, None] + np.arange(k)
+    moved = (sparse.csr_array((slope.ravel(), (np.repeat(given.who, k), cell.ravel())), (people, n * k)) @ given.cells).toarray()
+    own = given.people @ slope[np.arange(len(slope)), given.said] # nobody is among their own others
+    moved[np.diag_indices(people)] -= own
+    inside = (accuracy > 0.005) & (accuracy < 0.995)
+    by_accuracy = np.where(inside, 1 / np.clip(accuracy * (1 - accuracy), 0.004, None), 0)
+    return moved * by_accuracy / np.maximum(given.people @ (given.times * spread), 1e-12)[:, None]
+
+def _cautious(given:_Given, start:np.ndarray, balance:np.ndarray, seen:np.ndarray) -> np.ndarray:
     "Lower limits (annotators,) if the others are no better than the model that started it off says."
-    (met, spread), times = (part[:, 0] for part in _meet(given, start[:, None], balance)), times[given.row]
-    total = np.maximum(given.people @ (times * spread), 1e-12)
-    value = np.clip(given.people @ (times * met) / total, 0, 1)
-    variance = given.people @ (times * (met - value[given.who] * spread) ** 2) / total ** 2
+    met, spread, _ = _meet(given, start, balance)
+    total = np.maximum(given.people @ (given.times * spread), 1e-12)
+    value = np.clip(given.people @ (given.times * met) / total, 0, 1)
+    variance = given.people @ (given.times * (met - value[given.who] * spread) ** 2) / total ** 2
     size = effective_interval(value, variance, seen, seen)[2]
     return stats.beta.ppf(0.025, value * size + 0.5, (1 - value) * size + 0.5)
 
-def _accuracies(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
+def _without(given:_Given, value:np.ndarray, balance:np.ndarray, counts:np.ndarray, rounds:int=30) -> np.ndarray:
+    "The solution if a part of the rows is left out, (parts, annotators), to the first order; `counts`: of each pattern's rows in a part."
+    met, spread, _ = _meet(given, value, balance)
+    parts = np.array([[given.people @ (count[given.row] * part) for part in (met - value[given.who] * spread, spread)] for count in counts])
+    total = given.people @ (given.times * spread)
+    first = -parts[:, 0] / np.maximum(total - parts[:, 1], 1e-12) # a round, the others as they were
+    pull, moved = _pull(given, value, balance), first
+    for _ in range(rounds):
+        moved = first + moved @ pull.T
+    return value + moved
+
+def _accuracies(votes:_Votes, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
     "Accuracy, lower and upper 95 % limit of every annotator, (3, annotators); limits by leaving out a part of the rows at a time."
-    kinds, kind = np.unique(hot.reshape(len(hot), -1), axis=0, return_inverse=True)
-    part, counts = generator(0, "parts").permutation(len(hot)) % parts, np.zeros((parts, len(kinds)))
-    np.add.at(counts, (part, kind.ravel()), 1)
-    kinds, total = _Given.of(kinds.reshape(-1, *hot.shape[1:])), counts.sum(0)
-    value = _solve(kinds, start, balance, total[:, None])[:, 0]
-    first = np.where(np.isnan(value), start, value)
-    together = np.array_split(total - counts, min(parts, 1 + len(kinds.row) * parts // 2 ** 20)) # a million answers in memory
-    without = np.concatenate([_solve(kinds, first, balance, some.T).T for some in together])
+    given, kinds, n = _Given.of(votes), len(votes.people), len(votes.pattern)
+    part = generator(0, "parts").permutation(n) % parts
+    counts = np.bincount(part * kinds + votes.pattern, minlength=parts * kinds).reshape(parts, kinds)
+    value, judged = _solve(given, start, balance)
+    without = _without(given, value, balance, counts)
     margin = stats.t.ppf(0.975, parts - 1) * np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
-    clipped, seen = np.clip(value, 0, 1), (hot.any(2) & (hot.sum((1, 2)) > 1)[:, None]).sum(0)
+    clipped, seen = np.clip(value, 0, 1), given.people @ (given.times * given.beside())
     least = stats.beta.ppf([[0.025], [0.975]], clipped * seen + 0.5, (1 - clipped) * seen + 0.5)
     low, high = np.clip([np.minimum(least[0], value - margin), np.maximum(least[1], value + margin)], 0, 1)
-    low = np.where(value > 0.99, np.minimum(low, _cautious(kinds, start, balance, total, seen)),
-                   low)  # at the edge the parts no longer differ
-    return np.stack([clipped, np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)])
+    low = np.where(value > 0.99, np.minimum(low, _cautious(given, start, balance, seen)), low) # at the edge the parts no longer differ
+    return np.where(judged, [clipped, low, high], [[np.nan], [0.0], [1.0]])
+
+def _agreements(given:_Given) -> tuple[np.ndarray, ...]:
+    "Of each annotator: rows where the others have a clear majority, agreement with it, and agreement by chance."
+    k, counts = given.shape[2], given.others(np.ones(given.shape[1]))
+    clear = given.times * (np.isclose(counts, counts.max(1, keepdims=True)).sum(1) == 1)
+    theirs = counts.argmax(1)
+    rows, agree = (given.people @ (clear * part) for part in (1, theirs == given.said))
+    by_class = [given.people @ (clear[:, None] * np.eye(k)[said]) for said in (theirs, given.said)]
+    return rows.astype(int), agree, (by_class[0] * by_class[1]).sum(1) / np.maximum(rows, 1) ** 2
 
 def annotator_quality(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
@@ -488,25 +532,18 @@ def annotator_quality(
     """Agreement of each annotator with the others' majority (ties left out) and accuracy against their probabilities, with 95 % limits.
 
     Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs."""
-    votes, hot, k = _read_answers(votes, classes)
-    kept, *start = speaking = _speaking(votes, hot)
-    accuracies = np.repeat([[np.nan], [0.0], [1.0]], hot.shape[1], axis=1)
-    accuracies[:, kept] = _accuracies(hot[:, kept], *start)
-    counts, met, rows = hot.sum(1), (hot.any(2).T @ hot[:, kept].any(2)) > 0, []
-    for a, name in enumerate(votes):
-        seen = hot[:, a].any(1) & (counts.sum(1) > 1)
-        own, rest = hot[seen, a], counts[seen] - hot[seen, a]
-        clear = (rest == rest.max(1, keepdims=True)).sum(1) == 1
-        theirs, n = np.eye(k)[rest[clear].argmax(1)], int(clear.sum())
-        agree = int((theirs * own[clear]).sum())
-        limits = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
-        value, low, high = accuracies[:, a]
-        alone = kept[a] and met[a].sum() < 3 # one colleague or none
-        rows.append((name, n, agree / n if n else np.nan, *limits, float(theirs.sum(0) @ own[clear].sum(0)) / max(n, 1) ** 2,
-                     value, min(low, limits[0]) if alone else low, 1.0 if alone else high))
-    table = LabelTable(
-        rows, columns=[
-            "annotator", "rows", "agreement", "low", "high", "chance", "accuracy", "accuracy_low", "accuracy_high"
-        ])
-    table.attrs["consensus"] = Attached(_agreed(votes, hot, *speaking))
-    return table
+    table, votes = _read_answers(votes, classes)
+    kept, *start = speaking = _speaking(votes)
+    accuracy = np.repeat([[np.nan], [0.0], [1.0]], len(kept), axis=1)
+    accuracy[:, kept] = _accuracies(_heard(votes, kept), *start)
+    rows, agree, chance = _agreements(_Given.of(votes))
+    low, high = stats.beta.ppf([[0.025], [0.975]], agree + 0.5, rows - agree + 0.5)
+    answered = sparse.csr_array(votes.one_hot.any(2), dtype=float)
+    colleagues = ((answered.T @ answered).toarray()[:, kept] > 0).sum(1)
+    alone = kept & (colleagues < 3) # one or none
+    out = LabelTable({"annotator": list(table), "rows": rows, "agreement": np.where(rows > 0, agree / np.maximum(rows, 1), np.nan),
+                      "low": low, "high": high, "chance": chance, "accuracy": accuracy[0],
+                      "accuracy_low": np.where(alone, np.minimum(accuracy[1], low), accuracy[1]),
+                      "accuracy_high": np.where(alone, 1.0, accuracy[2])})
+    out.attrs["consensus"] = Attached(_agreed(table.index, votes, *speaking))
+    return out

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy import sparse
 
 from .cohort import CohortError, CohortWarning, row_list
 from .core import COLORS, new_ax
@@ -394,10 +395,24 @@ def label_records(
 # %% ../nbs/10_records.ipynb #51ff08d5
 class _Votes(NamedTuple):
     "Votes by pattern: people who got the same votes are handled together."
-    one_hot: np.ndarray # (patterns, sources, classes) zeros and ones; all zero: abstained
+    one_hot: np.ndarray # (patterns, sources, classes) bool; all False: abstained
     people: np.ndarray # how many have the pattern, (patterns,)
     pattern: np.ndarray # which pattern each person has, (n,)
     sources: list # names
+    cells: sparse.csr_array # one_hot as (patterns, sources * classes): of many sources most see few people
+
+    @classmethod
+    def of(cls, one_hot:np.ndarray, people:np.ndarray, pattern:np.ndarray, sources:list) -> "_Votes":
+        flat = one_hot.reshape(len(one_hot), -1)
+        return cls(one_hot, people, pattern, sources, sparse.csr_array((np.ones(flat.sum()), np.nonzero(flat)), flat.shape))
+
+    @classmethod
+    def group(cls, values:np.ndarray, k:int, sources:list) -> "_Votes":
+        "From classes (n, sources), NaN where a source abstains."
+        codes = np.ascontiguousarray(np.nan_to_num(values, nan=-1).astype(np.int16 if k < 2 ** 15 else np.int64))
+        whole = codes.view(np.dtype((np.void, codes.itemsize * codes.shape[1]))).ravel() # a row as one item: quick to sort
+        _, first, pattern, people = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
+        return cls.of(codes[first][:, :, None] == np.arange(k), people.astype(float), pattern.ravel(), sources)
 
 def _read_votes(votes:Any) -> _Votes:
     "Check votes and group them by pattern."
@@ -414,22 +429,20 @@ def _read_votes(votes:Any) -> _Votes:
     whole = np.isfinite(given) & (given >= 0) & (given == np.round(given))
     if values.ndim != 2 or len(given) == 0 or not whole.all():
         raise CohortError("votes: classes 0, 1, 2, ... in (rows, sources); abstentions as NaN or -1; at least one vote")
-    patterns, pattern, people = np.unique(np.nan_to_num(values, nan=-1), axis=0, return_inverse=True, return_counts=True)
-    classes = np.arange(max(2, int(given.max()) + 1))
-    return _Votes((patterns[:, :, None] == classes).astype(float), people.astype(float), pattern.ravel(), list(frame.columns))
+    return _Votes.group(values, max(2, int(given.max()) + 1), list(frame.columns))
 
-def _posterior(one_hot:np.ndarray, confusion:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+def _posterior(cells:sparse.csr_array, confusion:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
     "P(class | votes), (n, k), given confusion[source, true, vote], class balance and the weight of each source."
     logs = np.log(confusion) * weight[:, None, None]
-    scores = np.log(balance) + one_hot.reshape(len(one_hot), -1) @ logs.transpose(0, 2, 1).reshape(-1, len(balance))
+    scores = np.log(balance) + cells @ logs.transpose(0, 2, 1).reshape(-1, len(balance))
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     return scores / scores.sum(axis=1, keepdims=True)
 
 # %% ../nbs/10_records.ipynb #f2d2dd91
 def _count(votes:_Votes, soft:np.ndarray) -> np.ndarray:
     "Expected number of votes, (source, true, vote)."
-    n, sources, k = votes.one_hot.shape
-    return ((soft * votes.people[:, None]).T @ votes.one_hot.reshape(n, -1)).reshape(k, sources, k).transpose(1, 0, 2)
+    _, sources, k = votes.one_hot.shape
+    return (votes.cells.T @ (soft * votes.people[:, None])).reshape(sources, k, k).transpose(0, 2, 1)
 
 def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
     "Confusion matrices from counts; `shared`: one accuracy a source (one-coin). `prior`: as if seen so many votes, 0.6 of them right."
@@ -444,19 +457,19 @@ def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
 def _expectation_maximisation(votes:_Votes, balance:np.ndarray, weight:np.ndarray, *,
                               shared:bool, prior:np.ndarray, rounds:int=200) -> tuple:
     "Dawid and Skene's circle, from the majority until nothing moves by more than a millionth. Returns soft labels and confusion."
-    soft = _majority(votes.one_hot, balance, weight)
+    soft = _majority(votes, balance, weight)
     for _ in range(rounds):
         confusion = _confusion(_count(votes, soft), shared, prior)
-        last, soft = soft, _posterior(votes.one_hot, confusion, balance, weight)
+        last, soft = soft, _posterior(votes.cells, confusion, balance, weight)
         if np.abs(soft - last).max() < 1e-6:
             break
     return soft, confusion
 
-def _majority(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+def _majority(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
     "Share of the (weighted) votes for each class, the class balance where nobody voted, (n, k)."
-    votes = np.einsum("nsk,s->nk", one_hot, weight)
-    total = votes.sum(axis=1, keepdims=True)
-    return np.where(total > 0, votes / np.maximum(total, 1e-12), balance)
+    said = votes.cells @ np.kron(weight[:, None], np.eye(len(balance)))
+    total = said.sum(axis=1, keepdims=True)
+    return np.where(total > 0, said / np.maximum(total, 1e-12), balance)
 
 # %% ../nbs/10_records.ipynb #ee651bd6
 def _weights_by_agreement(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
@@ -464,7 +477,7 @@ def _weights_by_agreement(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -
     out = np.zeros(len(weight))
     for source in range(len(weight)):
         others = np.where(np.arange(len(weight)) == source, 0, weight)
-        rest = _majority(votes.one_hot, np.full(len(balance), 1 / len(balance)), others)
+        rest = _majority(votes, np.full(len(balance), 1 / len(balance)), others)
         mine = votes.one_hot[:, source] * votes.people[:, None]
         share = np.clip(((rest * mine).sum() + 1) / (mine.sum() + 2), 0.01, 0.99)
         out[source] = max(0.0, np.log(share * (len(balance) - 1) / (1 - share)))
@@ -478,7 +491,7 @@ def _class_balance(balance:Sequence[float]|None, votes:_Votes, weight:np.ndarray
     k = votes.one_hot.shape[2]
     if balance is None:
         voted = votes.people * votes.one_hot.any(axis=(1, 2))
-        share = voted @ _majority(votes.one_hot, np.full(k, 1 / k), weight) / voted.sum()
+        share = voted @ _majority(votes, np.full(k, 1 / k), weight) / voted.sum()
         return (share + 0.01) / (share + 0.01).sum()
     balance = np.asarray(balance, float)
     if balance.shape != (k,) or not (np.isfinite(balance) & (balance > 0)).all():
@@ -536,7 +549,7 @@ def combine_labels(
         soft, confusion = _expectation_maximisation(votes, balance, weight, shared=method == "dawid-skene", prior=prior)
     else:
         weight = _weights_by_agreement(votes, balance, weight) if method == "weighted-majority" else weight
-        soft = _majority(votes.one_hot, balance, weight)
+        soft = _majority(votes, balance, weight)
         confusion = _confusion(_count(votes, soft), True, prior)
     out = LabelTable(soft[votes.pattern], columns=range(len(balance)), index=index)
     accuracy = np.einsum("sii,i->s", confusion, balance)
