@@ -32,7 +32,8 @@ from .rates import (_check, _mean_matrix, _need_classes, _plateau_strata, anchor
                                   implied_auc, likely_matrices, noise_matrix, NoiseEstimate, noisy_world, NoisyWorld, plateau_matrices,
                                   plateau_matrix, plot_coverage, plot_groups, plot_noise_matrix, profile_likelihood, shrink_groups,
                                   true_prior, unblur)
-from .records import (Attached, LabelTable, _class_balance, _expectation_maximisation, _prior_votes, _Votes)
+from .records import (Attached, LabelTable, _class_balance, _expectation_maximisation, _family_weights,
+                                    _prior_votes, _read_families, _Votes, _warn_dependent)
 
 # %% ../nbs/11_noise.ipynb #75e7cf27
 # one door to the room: what the chapter before defines comes along
@@ -333,8 +334,8 @@ def plot_scores(
     return ax
 
 # %% ../nbs/11_noise.ipynb #ed456bc8
-def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, _Votes]:
-    "The table of votes, and the same by pattern: rows with the same answers are handled together."
+def _read_answers(votes:Any, classes:int|None, families:Mapping|None) -> tuple[pd.DataFrame, _Votes, np.ndarray]:
+    "The table of votes; the same by pattern, since rows with the same answers are handled together; each annotator's family."
     votes = pd.DataFrame(votes)
     try:
         values = votes.to_numpy(float, na_value=np.nan)
@@ -348,20 +349,22 @@ def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, _Votes]:
             f" {row_list(bad.any(1)) if bad.any() else 'all answers'} hold something else or one class only; set"
             " `classes` to their number"
         )
-    return votes, _Votes.group(values, k, list(votes))
+    return votes, _Votes.group(values, k, list(votes)), _read_families(list(votes), families)
 
 def _heard(votes:_Votes, who:np.ndarray, classes:int|None=None) -> _Votes:
     "The votes of some annotators."
     return _Votes.of(votes.one_hot[:, who, :classes], votes.people, votes.pattern, list(np.array(votes.sources, object)[who]))
 
-def _skills(votes:_Votes) -> tuple[np.ndarray, np.ndarray]:
+def _skills(votes:_Votes, family:np.ndarray, *, warn:bool=False) -> tuple[np.ndarray, np.ndarray]:
     "Each annotator's accuracy (annotators,) and the classes' log balance (k,), by Dawid and Skene's model."
     _, people, k = votes.one_hot.shape
     seen = max(2, 1 + np.flatnonzero(votes.one_hot.any((0, 1))).max(initial=0))
-    used, weight = _heard(votes, np.ones(people, bool), seen), np.ones(people)
+    used, weight = _heard(votes, np.ones(people, bool), seen), _family_weights(family)
     shares = _class_balance(None, used, weight)
     prior = _prior_votes(None, (used.cells.T @ used.people).reshape(people, -1).sum(1))
-    confusion = _expectation_maximisation(used, shares, weight, shared=True, prior=prior)[1]
+    soft, confusion = _expectation_maximisation(used, shares, weight, shared=True, prior=prior)
+    if warn:
+        _warn_dependent(used, soft, family)
     balance = np.full(k, 0.5 / len(votes.pattern))
     balance[:seen] += shares
     return np.einsum("sii,i->s", confusion, shares), np.log(balance)
@@ -378,26 +381,29 @@ class _Given(NamedTuple):
     said: np.ndarray # (answers,)
     times: np.ndarray # rows in which just this was answered, (answers,)
     cells: sparse.csr_array # adds up over those who said the same in a row, (rows * classes, annotators)
+    kin: np.ndarray # which family in which row, (answers,)
+    own: sparse.csr_array # as cells, of one family in a row, (families in rows * classes, annotators)
+    weight: np.ndarray # what an answer counts: a family counts as one, (annotators,)
     people: sparse.csr_array # adds up over each annotator's answers, (annotators, answers)
     shape: tuple # rows, annotators, classes
 
     @classmethod
-    def of(cls, votes:_Votes) -> "_Given":
+    def of(cls, votes:_Votes, family:np.ndarray) -> "_Given":
         n, people, k = votes.one_hot.shape
         row, who, said = np.nonzero(votes.one_hot)
-        one = np.ones(len(row))
-        return cls(row, who, said, votes.people[row], sparse.csr_array((one, (row * k + said, who)), (n * k, people)),
+        one, (sets, kin) = np.ones(len(row)), np.unique(row * people + family[who], return_inverse=True)
+        cells, own = (sparse.csr_array((one, (at * k + said, who)), (count * k, people)) for at, count in ((row, n), (kin, len(sets))))
+        return cls(row, who, said, votes.people[row], cells, kin, own, _family_weights(family),
                    sparse.csr_array((one, (who, np.arange(len(row)))), (people, len(row))), votes.one_hot.shape)
 
     def others(self, each:np.ndarray) -> np.ndarray:
-        "What the others said in the row of each answer, if an annotator's answer counts `each`, (answers, k)."
-        said = (self.cells @ each).reshape(-1, self.shape[2])[self.row]
-        said[np.arange(len(said)), self.said] -= each[self.who]
-        return said
+        "What others, not of the same family, said in the row of each answer, if an annotator's answer counts `each`, (answers, k)."
+        each, k = each * self.weight, self.shape[2]
+        return (self.cells @ each).reshape(-1, k)[self.row] - (self.own @ each).reshape(-1, k)[self.kin]
 
     def beside(self) -> np.ndarray:
-        "Has somebody else answered in this row? (answers,) bool."
-        return self.others(np.ones(self.shape[1])).sum(1) > 0
+        "Has somebody of another family answered in this row? (answers,) bool."
+        return self.others(np.ones(self.shape[1])).sum(1) > 1e-6
 
 def _silent(given:_Given, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
     "Annotators whose answers don't depend on the others', though their accuracy promises that they do, (annotators,) bool."
@@ -412,32 +418,33 @@ def _silent(given:_Given, accuracy:np.ndarray, balance:np.ndarray, varied:np.nda
     margin = 2 * spread / np.sqrt(n) + 1 / n
     return (mean(met) <= margin) & (mean(met) + margin < mean(could))
 
-def _speaking(votes:_Votes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _speaking(votes:_Votes, family:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Whose answers tell anything, (annotators,) bool; of these the accuracy, and the classes' log balance."
     _, people, k = votes.one_hot.shape
     kept, varied = np.ones(people, bool), votes.one_hot.any(0).sum(1) > 1
     while True:
         heard = kept & varied if (kept & varied).any() else kept # who always says the same is judged by the others, not they by him
         accuracy = np.full(people, 1 / k)
-        accuracy[heard], balance = _skills(_heard(votes, heard))
-        silent = _silent(_Given.of(_heard(votes, kept)), accuracy[kept], balance, varied[kept])
+        accuracy[heard], balance = _skills(_heard(votes, heard), family[heard])
+        silent = _silent(_Given.of(_heard(votes, kept), family[kept]), accuracy[kept], balance, varied[kept])
         if silent.all() or not silent.any():
-            return kept, *((accuracy, balance) if heard.all() else _skills(_heard(votes, kept)))
+            return kept, *_skills(_heard(votes, kept), family[kept], warn=True)
         kept[np.flatnonzero(kept)[silent]] = False
 
 def consensus(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
     *,
     classes:int|None=None, # number of classes; None: as many as are used
+    families:Mapping[Any, Any]|None=None, # annotator -> family, of those who copy or look together; a family counts as one
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
-    "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Raises `CohortError`."
-    table, votes = _read_answers(votes, classes)
-    return _agreed(table.index, votes, *_speaking(votes))
+    "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Warns (`CohortWarning`) of annotators who seem to copy. Raises `CohortError`."
+    table, votes, family = _read_answers(votes, classes, families)
+    return _agreed(table.index, votes, family, *_speaking(votes, family))
 
-def _agreed(index:pd.Index, votes:_Votes, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
+def _agreed(index:pd.Index, votes:_Votes, family:np.ndarray, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
     "The consensus of those whose answers tell anything."
     (n, people, k), weight = votes.one_hot.shape, np.zeros(len(kept))
-    weight[kept] = _strength(accuracy, k)
+    weight[kept] = _strength(accuracy, k) * _family_weights(family[kept])
     soft, counts = (votes.cells @ np.kron(each[:, None], np.eye(k)) for each in (weight, np.ones(people)))
     soft, answers = softmax(soft + balance, axis=1), counts.sum(1).astype(int)
     label, rows = soft.argmax(1), np.arange(n)
@@ -468,17 +475,16 @@ def _solve(given:_Given, start:np.ndarray, balance:np.ndarray, rounds:int=30) ->
 
 def _pull(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> np.ndarray:
     "How far each annotator's solution moves with the others' accuracies: derivative of a round of `_solve`, (annotators, annotators)."
-    n, people, k = given.shape
-    met, spread, others = _meet(given, accuracy, balance)
+    _, people, k = given.shape
+    _, spread, others = _meet(given, accuracy, balance)
     slope = 2 * others * (1 - accuracy[given.who] * k)[:, None] / (k - 1) # of met - accuracy * spread, by the others' probabilities
     slope[np.arange(len(slope)), given.said] += 1
     slope = others * (slope - (others * slope).sum(1, keepdims=True)) * (given.times * given.beside())[:, None] # by their log evidence
-    cell = (given.row * k)[:, None] + np.arange(k)
-    moved = (sparse.csr_array((slope.ravel(), (np.repeat(given.who, k), cell.ravel())), (people, n * k)) @ given.cells).toarray()
-    own = given.people @ slope[np.arange(len(slope)), given.said] # nobody is among their own others
-    moved[np.diag_indices(people)] -= own
+    who, flat = np.repeat(given.who, k), slope.ravel()
+    moved = sum(sign * (sparse.csr_array((flat, (who, ((at * k)[:, None] + np.arange(k)).ravel())), (people, part.shape[0])) @ part).toarray()
+                for sign, at, part in ((1, given.row, given.cells), (-1, given.kin, given.own))) # one's own family is not among the others
     inside = (accuracy > 0.005) & (accuracy < 0.995)
-    by_accuracy = np.where(inside, 1 / np.clip(accuracy * (1 - accuracy), 0.004, None), 0)
+    by_accuracy = given.weight * np.where(inside, 1 / np.clip(accuracy * (1 - accuracy), 0.004, None), 0)
     return moved * by_accuracy / np.maximum(given.people @ (given.times * spread), 1e-12)[:, None]
 
 def _cautious(given:_Given, start:np.ndarray, balance:np.ndarray, seen:np.ndarray) -> np.ndarray:
@@ -501,9 +507,9 @@ def _without(given:_Given, value:np.ndarray, balance:np.ndarray, counts:np.ndarr
         moved = first + moved @ pull.T
     return value + moved
 
-def _accuracies(votes:_Votes, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
+def _accuracies(votes:_Votes, family:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
     "Accuracy, lower and upper 95 % limit of every annotator, (3, annotators); limits by leaving out a part of the rows at a time."
-    given, kinds, n = _Given.of(votes), len(votes.people), len(votes.pattern)
+    given, kinds, n = _Given.of(votes, family), len(votes.people), len(votes.pattern)
     part = generator(0, "parts").permutation(n) % parts
     counts = np.bincount(part * kinds + votes.pattern, minlength=parts * kinds).reshape(parts, kinds)
     value, judged = _solve(given, start, balance)
@@ -528,22 +534,24 @@ def annotator_quality(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
     *,
     classes:int|None=None, # number of classes; None: as many as are used
+    families:Mapping[Any, Any]|None=None, # annotator -> family, of those who copy or look together; a family counts as one
 ) -> pd.DataFrame: # annotator, rows, agreement, low, high, chance, accuracy, accuracy_low, accuracy_high; .attrs["consensus"]
     """Agreement of each annotator with the others' majority (ties left out) and accuracy against their probabilities, with 95 % limits.
 
-    Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs."""
-    table, votes = _read_answers(votes, classes)
-    kept, *start = speaking = _speaking(votes)
+    Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs. Nobody is judged by their own family.
+    Warns (`CohortWarning`) of annotators who seem to copy from each other."""
+    table, votes, family = _read_answers(votes, classes, families)
+    kept, *start = speaking = _speaking(votes, family)
     accuracy = np.repeat([[np.nan], [0.0], [1.0]], len(kept), axis=1)
-    accuracy[:, kept] = _accuracies(_heard(votes, kept), *start)
-    rows, agree, chance = _agreements(_Given.of(votes))
+    accuracy[:, kept] = _accuracies(_heard(votes, kept), family[kept], *start)
+    rows, agree, chance = _agreements(_Given.of(votes, family))
     low, high = stats.beta.ppf([[0.025], [0.975]], agree + 0.5, rows - agree + 0.5)
     answered = sparse.csr_array(votes.one_hot.any(2), dtype=float)
-    colleagues = ((answered.T @ answered).toarray()[:, kept] > 0).sum(1)
+    colleagues = ((answered.T @ answered).toarray()[:, kept] @ np.eye(family.max() + 1)[family[kept]] > 0).sum(1) # families met
     alone = kept & (colleagues < 3) # one or none
     out = LabelTable({"annotator": list(table), "rows": rows, "agreement": np.where(rows > 0, agree / np.maximum(rows, 1), np.nan),
                       "low": low, "high": high, "chance": chance, "accuracy": accuracy[0],
                       "accuracy_low": np.where(alone, np.minimum(accuracy[1], low), accuracy[1]),
                       "accuracy_high": np.where(alone, 1.0, accuracy[2])})
-    out.attrs["consensus"] = Attached(_agreed(table.index, votes, *speaking))
+    out.attrs["consensus"] = Attached(_agreed(table.index, votes, family, *speaking))
     return out

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import sparse
+from scipy import sparse, stats
 
 from .cohort import CohortError, CohortWarning, row_list
-from .core import COLORS, new_ax
+from .core import COLORS, generator, new_ax
 
 # %% ../nbs/10_records.ipynb #d402a075
 @dataclass(frozen=True)
@@ -510,10 +510,14 @@ def _warn_rare(votes:_Votes, balance:np.ndarray) -> None:
             " probabilities are too high. Give balance=, the classes' true shares, from an audit or the literature",
             CohortWarning, stacklevel=3)
 
-def _family_weights(sources:Sequence, families:Mapping[Any, Any]) -> np.ndarray:
+def _read_families(sources:Sequence, families:Mapping[Any, Any]|None) -> np.ndarray:
+    "Number of each source's family, (sources,); who is in none is one alone."
+    families = families or {}
+    return pd.factorize(pd.Series([("family", families[s]) if s in families else ("alone", s) for s in sources], dtype=object))[0]
+
+def _family_weights(family:np.ndarray) -> np.ndarray:
     "What each source's vote counts: sources of a family share one vote, (sources,)."
-    family = pd.Series([families.get(source, f"alone: {source}") for source in sources])
-    return (1 / family.groupby(family).transform("size")).to_numpy(float)
+    return 1 / np.bincount(family)[family]
 
 def _prior_votes(prior:float|None, given:np.ndarray) -> np.ndarray:
     "How many votes the prior on a source's accuracy counts as, (sources,). Raises `CohortError`."
@@ -534,12 +538,13 @@ def combine_labels(
 ) -> pd.DataFrame: # (n, k) probability of each class; without any vote the class balance
     """Merge sources into soft labels (Dawid and Skene 1979). `.attrs`: "sources" (per source: votes, abstained, accuracy),
     "balance", "n_votes" per row, and "confusion"[source, true, vote]. Warns (`CohortWarning`) of a class so rare that
-    its votes may be errors. Raises `CohortError`."""
+    its votes may be errors, and of sources that agree more than independent ones would. Raises `CohortError`."""
     if method not in METHODS:
         raise CohortError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}")
     index = votes.index if isinstance(votes, pd.DataFrame) else None
     votes = _read_votes(votes)
-    weight = _family_weights(votes.sources, families or {})
+    family = _read_families(votes.sources, families)
+    weight = _family_weights(family)
     given = votes.people @ votes.one_hot.sum(axis=2) # votes of each source
     prior = _prior_votes(prior, given)
     guessed, balance = balance is None, _class_balance(balance, votes, weight)
@@ -547,6 +552,7 @@ def combine_labels(
         if guessed:
             _warn_rare(votes, balance)
         soft, confusion = _expectation_maximisation(votes, balance, weight, shared=method == "dawid-skene", prior=prior)
+        _warn_dependent(votes, soft, family)
     else:
         weight = _weights_by_agreement(votes, balance, weight) if method == "weighted-majority" else weight
         soft = _majority(votes, balance, weight)
@@ -561,6 +567,58 @@ def combine_labels(
         "confusion": confusion
     }
     return out
+
+# %% ../nbs/10_records.ipynb #83942941
+def _pair_counts(votes:_Votes, times:np.ndarray) -> np.ndarray:
+    "Rows where one source said class c and the other anything, and where they said the same, (sources, k + 1, sources)."
+    (_, sources, k), seen = votes.one_hot.shape, times > 0
+    cells = votes.cells[seen]
+    pairs = (cells.T @ cells.multiply(times[seen, None]).tocsr()).toarray().reshape(sources, k, sources, k)
+    return np.concatenate([pairs.sum(3), np.einsum("sctc->st", pairs)[:, None]], axis=1)
+
+def _expected_agreement(pairs:np.ndarray, spread:np.ndarray, apart:np.ndarray, rounds:int=60) -> np.ndarray:
+    "Agreement of each pair, and that expected of two who share the truth alone, with skills as the other pairs tell, (2, sources, sources)."
+    first, same = pairs[:, :-1], pairs[:, -1]
+    both = np.maximum(first.sum(1), 1)
+    chance = np.einsum("sct,tcs->st", first, first) / both ** 2
+    product, weight = (same / both - chance) / spread, both * apart # beyond chance: the product of two skills
+    total, main = (weight * product).sum(1), np.linalg.eigh(product * apart)[1][:, -1]
+    skill = np.where(main * np.sign(main.sum() or 1) < 0, -1, 1) * np.sqrt(np.clip(total / np.maximum(weight.sum(1), 1), 1e-3, 1))
+    for _ in range(rounds):
+        skill = np.clip(skill / 2 + (weight * product) @ skill / np.maximum(2 * weight @ skill ** 2, 1e-9), -1, 1)
+    told = (weight @ skill ** 2)[:, None] - weight * skill ** 2
+    others = np.clip((((weight * product) @ skill)[:, None] - weight * product * skill) / np.maximum(told, 1e-9), -1, 1)
+    others = np.where(told > 1e-6 * weight.sum(), others, 1) # nobody else tells
+    return np.array([same / both, chance + others * others.T * spread])
+
+def _warn_dependent(votes:_Votes, soft:np.ndarray, family:np.ndarray, *, parts:int=20, least:float=0.15) -> None:
+    "Warn of sources that agree more than sources would that err independently, by more than `least` of what perfect ones would."
+    voted, names, n = sparse.csr_array(votes.one_hot.any(2), dtype=float), votes.sources, len(votes.pattern)
+    shares = [(voted.T @ voted.multiply((votes.people * one)[:, None]).tocsr()).toarray() for one in soft.T]
+    both = np.maximum(np.sum(shares, axis=0), 1)
+    spread = np.maximum(1 - np.sum((shares / both) ** 2, axis=0), 0.01) # of the classes in the rows of a pair
+    apart = (both >= 30) & (family[:, None] != family) # who belongs together was told
+    if not apart.any():
+        return
+    pairs = _pair_counts(votes, votes.people)
+    if (pairs[:, -1] == both)[apart].all() and both[apart].max() >= 200:
+        warnings.warn(f"the sources {', '.join(map(str, names))} never differ: perfect ones and copies of one look the same, so nothing is"
+                      " known of their accuracy. Name who belongs together, families={source: family}", CohortWarning, stacklevel=3)
+        return
+    part = generator(0, "parts").permutation(n) % parts
+    counts = np.bincount(part * len(soft) + votes.pattern, minlength=parts * len(soft)).reshape(parts, -1)
+    ratio = lambda agree: (agree[0] - agree[1]) / spread
+    agree = _expected_agreement(pairs, spread, apart)
+    without = np.array([ratio(_expected_agreement(pairs - _pair_counts(votes, some), spread, apart)) for some in counts.astype(float)])
+    error = np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
+    sure = stats.t.isf(0.001 / max(len(names) * (len(names) - 1) / 2, 1), parts - 1) * error
+    found = np.argwhere(np.triu(apart & (ratio(agree) > np.maximum(sure, least)), 1))
+    if len(found):
+        found = sorted(map(tuple, found), key=lambda pair: -ratio(agree)[pair])
+        told = "; ".join(f"{names[a]} and {names[b]} in {agree[0, a, b]:.0%}, not {agree[1, a, b]:.0%}" for a, b in found[:5])
+        warnings.warn(f"these sources agree more than sources that err independently would: {told}. They copy from each other, or the"
+                      " others do, and accuracies and probabilities are off. Name who belongs together, families={source: family}, and"
+                      " have some rows checked", CohortWarning, stacklevel=3)
 
 # %% ../nbs/10_records.ipynb #235eb10a
 def source_agreement(
