@@ -21,12 +21,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import sparse, stats
 from scipy.special import expit, logsumexp, softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.neighbors import NearestNeighbors
 
 from .cohort import CohortError, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax
-from .rates import (_check, _mean_matrix, _need_classes, _plateau_strata, anchor_matrix, assisted_share,
+from .rates import (_check, _codes, _mean_matrix, _need_classes, _plateau_strata, _read_audit, anchor_matrix, assisted_share,
                                   audit_size, bear_out, centred_log, clean_posterior, confident_joint, diagonal_bound, effective_interval,
                                   error_rates, estimate_noise, even_out, fit_pool, fit_truth, gap_test, guess_matrices, hedge,
                                   implied_auc, likely_matrices, noise_matrix, NoiseEstimate, noisy_world, NoisyWorld, plateau_matrices,
@@ -219,6 +220,17 @@ def _reasons(given:np.ndarray, suggested:np.ndarray, voting:dict[str, np.ndarray
     return texts
 
 # %% ../nbs/11_noise.ipynb #57c4feca
+def _borne_out(score:np.ndarray, wrong:np.ndarray, seen:np.ndarray, codes:np.ndarray, prior:float=5.0) -> np.ndarray:
+    "Probability of an error by score as audited rows have it, (n,), in the same order (Platt 1999); `prior`: as if so many more rows were as promised."
+    share = (np.bincount(codes) / np.maximum(np.bincount(codes[seen], minlength=codes.max() + 1), 1))[codes[seen]]
+    share, x = share / share.mean(), np.clip(score, -12, 12)[:, None] # each audited row stands for its group's rows
+    promised = prior / seen.sum() * expit(x[seen, 0])
+    weight = np.concatenate([share * wrong[seen] + promised, share * ~wrong[seen] + prior / seen.sum() - promised])
+    fit = LogisticRegression(C=1e6).fit(np.tile(x[seen], (2, 1)), np.repeat([1, 0], seen.sum()), weight)
+    slope = max(fit.coef_[0, 0], 0)
+    rate = weight[:seen.sum()].sum() / weight.sum()
+    return expit(fit.intercept_[0] + slope * x[:, 0]) if slope else np.full(len(score), rate)
+
 def find_issues(
     labels:np.ndarray, # given labels, (n,) ints from 0
     probs:np.ndarray, # out-of-sample probabilities, (n, k) or (n,) for two classes
@@ -229,9 +241,13 @@ def find_issues(
     noise:Any=None, # of `estimate_noise`, best with an audit; or a known matrix, or group -> matrix (P(given | true)); None: guessed, and `p_error` with it
     independent:str|None=None, # name of a view that errs independently of all others, given the truth; it and they tell the noise (two classes)
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
+    audited:Any=None, # an expert's labels of a random sample, as `estimate_noise` takes them: `p_error` is brought into line with them
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
-    "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
+    """Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use.
+
+    `p_error` takes errors for equally frequent in all rows of a class (and group). Where odd rows are wrong more often it is no
+    probability, even if `noise` comes from an audit; give `audited=` as well."""
     others = {f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}
     given, probs, codes, names = _check(labels, probs, groups, features=features, subject=subject, **others)
     who = subject_codes(subject, len(given))
@@ -252,9 +268,12 @@ def find_issues(
     rest = joint.copy()
     rest[np.arange(len(given)), given] = -np.inf
     score = logsumexp(rest, axis=1) - joint[np.arange(len(given)), given]
-    suggested = joint.argmax(1)
+    suggested, p_error = joint.argmax(1), expit(score)
+    if audited is not None:
+        expert = _read_audit(audited, len(given), probs.shape[1], labels)
+        p_error = _borne_out(score, given != expert, expert >= 0, _codes(groups, len(given))[0])
     table = pd.DataFrame({
-        "score": score, "p_error": expit(score), "given": given, "suggested": suggested,
+        "score": score, "p_error": p_error, "given": given, "suggested": suggested,
         "reason": _reasons(given, suggested, voting)
     })
     return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
