@@ -21,6 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import sparse, stats
 from scipy.special import expit, logsumexp, softmax
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.neighbors import NearestNeighbors
@@ -220,16 +221,18 @@ def _reasons(given:np.ndarray, suggested:np.ndarray, voting:dict[str, np.ndarray
     return texts
 
 # %% ../nbs/11_noise.ipynb #57c4feca
-def _borne_out(score:np.ndarray, wrong:np.ndarray, seen:np.ndarray, codes:np.ndarray, prior:float=5.0) -> np.ndarray:
-    "Probability of an error by score as audited rows have it, (n,), in the same order (Platt 1999); `prior`: as if so many more rows were as promised."
+def _borne_out(score:np.ndarray, wrong:np.ndarray, seen:np.ndarray, codes:np.ndarray) -> np.ndarray:
+    "Probability of an error by score as audited rows have it, (n,), in the same order: from a line in the log odds (Platt 1999), and steps (isotonic) the more rows there are."
     share = (np.bincount(codes) / np.maximum(np.bincount(codes[seen], minlength=codes.max() + 1), 1))[codes[seen]]
-    share, x = share / share.mean(), np.clip(score, -12, 12)[:, None] # each audited row stands for its group's rows
-    promised = prior / seen.sum() * expit(x[seen, 0])
-    weight = np.concatenate([share * wrong[seen] + promised, share * ~wrong[seen] + prior / seen.sum() - promised])
-    fit = LogisticRegression(C=1e6).fit(np.tile(x[seen], (2, 1)), np.repeat([1, 0], seen.sum()), weight)
-    slope = max(fit.coef_[0, 0], 0)
-    rate = weight[:seen.sum()].sum() / weight.sum()
-    return expit(fit.intercept_[0] + slope * x[:, 0]) if slope else np.full(len(score), rate)
+    share, every = share / share.mean(), np.clip(score, -12, 12) # each audited row stands for its group's rows
+    x, wrong, m = every[seen], wrong[seen], int(seen.sum())
+    prior = 5 / m * np.array([expit(x), expit(-x)]) # as if five more rows were as promised
+    fit = LogisticRegression(C=1e6).fit(np.tile(x, 2)[:, None], np.repeat([1, 0], m), (prior + share * [wrong, ~wrong]).ravel())
+    line = expit(fit.intercept_[0] + max(fit.coef_[0, 0], 0) * every)
+    bins = np.array_split(np.argsort(x, kind="stable"), np.clip(m // 30, 1, 10))
+    middle, promised, rows, errors = np.array([(x[b].mean(), expit(x[b]).mean(), share[b].sum(), (share * wrong)[b].sum()) for b in bins]).T
+    steps = IsotonicRegression().fit_transform(middle, (errors + 3 * promised) / (rows + 3), sample_weight=rows)
+    return (200 * line + m * np.interp(every, middle, steps)) / (200 + m)
 
 def find_issues(
     labels:np.ndarray, # given labels, (n,) ints from 0
