@@ -503,8 +503,10 @@ def _pull(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> np.ndarray:
     slope[np.arange(len(slope)), given.said] += 1
     slope = others * (slope - (others * slope).sum(1, keepdims=True)) * (given.times * given.beside())[:, None] # by their log evidence
     who, flat = np.repeat(given.who, k), slope.ravel()
-    moved = sum(sign * (sparse.csr_array((flat, (who, ((at * k)[:, None] + np.arange(k)).ravel())), (people, part.shape[0])) @ part).toarray()
-                for sign, at, part in ((1, given.row, given.cells), (-1, given.kin, given.own))) # one's own family is not among the others
+    place = lambda at: (at[:, None] * k + np.arange(k)).ravel()
+    moved = [(sparse.csr_array((flat, (who, place(at))), (people, part.shape[0])) @ part).toarray()
+             for at, part in ((given.row, given.cells), (given.kin, given.own))]
+    moved = moved[0] - moved[1] # one's own family is not among the others
     inside = (accuracy > 0.005) & (accuracy < 0.995)
     by_accuracy = given.weight * np.where(inside, 1 / np.clip(accuracy * (1 - accuracy), 0.004, None), 0)
     return moved * by_accuracy / np.maximum(given.people @ (given.times * spread), 1e-12)[:, None]
