@@ -33,6 +33,7 @@ from .gaps import (_balanced, _same_people, _two_classes, audit, calibration_slo
                                  plot_audit, PROBABILITIES, read_groups, read_scored, Scored, share_of, spread_of,
                                  threshold_at, worst_groups)
 from .noise import clean_posterior, estimate_noise
+from .rates import _read_audit
 
 # %% ../nbs/14_bias.ipynb #5d1f0a44
 # one door to the room: what the chapter before defines comes along
@@ -156,10 +157,13 @@ def _read_sample(
     z:Any, # (n, d) or (n,)
     y:Any, # two classes, (n,), none missing
     groups:Any, # one variable, or several to be joined
-    audited:Any=None, # (n,) with NaN
+    audited:Any=None, # (n,) with NaN, or row -> label
     subject:Sequence|None=None, # who each row belongs to, (n,)
 ) -> Sample:
     "Check and tidy. Raises `CohortError`."
+    if isinstance(audited, Mapping) or (isinstance(audited, pd.Series) and len(audited) != len(y)): # of the audited rows alone
+        seen = _read_audit(audited, len(y), 2, y)
+        audited = np.where(seen < 0, np.nan, seen)
     _same_people(groups, z=z, y=y, audited=audited, subject=subject)
     y, z = _two_classes(y), np.asarray(z, float)
     if np.isnan(y).any():
@@ -419,7 +423,7 @@ def mitigate(
     groups:Any, # one variable, or several to be joined, n rows
     *,
     method:str="reweigh", # one of `METHODS`, or a way to train and a way to decide joined by "+"
-    audited:Any=None, # an expert's labels of a random sample of each group, NaN elsewhere, (n,)
+    audited:Any=None, # an expert's labels of a random sample of each group: row number (of a Series: or id) -> label, or (n,) with NaN
     share:float|None=None, # of people to flag; None: as many as are labelled ill
     subject:Sequence|None=None, # who each row belongs to, (n,); None: everybody has one row
     seed:int=0, # of folds

@@ -21,19 +21,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import sparse, stats
 from scipy.special import expit, logsumexp, softmax
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.neighbors import NearestNeighbors
 
 from .cohort import CohortError, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax
-from .rates import (_check, _mean_matrix, _need_classes, _plateau_strata, anchor_matrix, assisted_share,
+from .rates import (_check, _codes, _mean_matrix, _need_classes, _plateau_strata, _read_audit, anchor_matrix, assisted_share,
                                   audit_size, bear_out, centred_log, clean_posterior, confident_joint, diagonal_bound, effective_interval,
                                   error_rates, estimate_noise, even_out, fit_pool, fit_truth, gap_test, guess_matrices, hedge,
                                   implied_auc, likely_matrices, noise_matrix, NoiseEstimate, noisy_world, NoisyWorld, plateau_matrices,
                                   plateau_matrix, plot_coverage, plot_groups, plot_noise_matrix, profile_likelihood, shrink_groups,
                                   true_prior, unblur)
-from .records import Attached, LabelTable
-from .reports import combine_labels
+from .records import (Attached, LabelTable, _class_balance, _expectation_maximisation, _family_weights,
+                                    _prior_votes, _read_families, _Votes, _warn_dependent)
 
 # %% ../nbs/11_noise.ipynb #75e7cf27
 # one door to the room: what the chapter before defines comes along
@@ -219,6 +221,19 @@ def _reasons(given:np.ndarray, suggested:np.ndarray, voting:dict[str, np.ndarray
     return texts
 
 # %% ../nbs/11_noise.ipynb #57c4feca
+def _borne_out(score:np.ndarray, wrong:np.ndarray, seen:np.ndarray, codes:np.ndarray) -> np.ndarray:
+    "Probability of an error by score as audited rows have it, (n,), in the same order: from a line in the log odds (Platt 1999), and steps (isotonic) the more rows there are."
+    share = (np.bincount(codes) / np.maximum(np.bincount(codes[seen], minlength=codes.max() + 1), 1))[codes[seen]]
+    share, every = share / share.mean(), np.clip(score, -12, 12) # each audited row stands for its group's rows
+    x, wrong, m = every[seen], wrong[seen], int(seen.sum())
+    prior = 5 / m * np.array([expit(x), expit(-x)]) # as if five more rows were as promised
+    fit = LogisticRegression(C=1e6).fit(np.tile(x, 2)[:, None], np.repeat([1, 0], m), (prior + share * [wrong, ~wrong]).ravel())
+    line = expit(fit.intercept_[0] + max(fit.coef_[0, 0], 0) * every)
+    bins = np.array_split(np.argsort(x, kind="stable"), np.clip(m // 30, 1, 10))
+    middle, promised, rows, errors = np.array([(x[b].mean(), expit(x[b]).mean(), share[b].sum(), (share * wrong)[b].sum()) for b in bins]).T
+    steps = IsotonicRegression().fit_transform(middle, (errors + 3 * promised) / (rows + 3), sample_weight=rows)
+    return (200 * line + m * np.interp(every, middle, steps)) / (200 + m)
+
 def find_issues(
     labels:np.ndarray, # given labels, (n,) ints from 0
     probs:np.ndarray, # out-of-sample probabilities, (n, k) or (n,) for two classes
@@ -229,9 +244,13 @@ def find_issues(
     noise:Any=None, # of `estimate_noise`, best with an audit; or a known matrix, or group -> matrix (P(given | true)); None: guessed, and `p_error` with it
     independent:str|None=None, # name of a view that errs independently of all others, given the truth; it and they tell the noise (two classes)
     subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
+    audited:Any=None, # an expert's labels of a random sample, as `estimate_noise` takes them: `p_error` is brought into line with them
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # score, p_error, given, suggested, reason; worst first, indexed by row number
-    "Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use."
+    """Rank all rows by the probability that their label is wrong. Raises `CohortError` for input it can't use.
+
+    `p_error` takes errors for equally frequent in all rows of a class (and group). Where odd rows are wrong more often it is no
+    probability, even if `noise` comes from an audit; give `audited=` as well."""
     others = {f"views[{name!r}]": v for name, v in views.items()} if isinstance(views, Mapping) else {}
     given, probs, codes, names = _check(labels, probs, groups, features=features, subject=subject, **others)
     who = subject_codes(subject, len(given))
@@ -252,9 +271,12 @@ def find_issues(
     rest = joint.copy()
     rest[np.arange(len(given)), given] = -np.inf
     score = logsumexp(rest, axis=1) - joint[np.arange(len(given)), given]
-    suggested = joint.argmax(1)
+    suggested, p_error = joint.argmax(1), expit(score)
+    if audited is not None:
+        expert = _read_audit(audited, len(given), probs.shape[1], labels)
+        p_error = _borne_out(score, given != expert, expert >= 0, _codes(groups, len(given))[0])
     table = pd.DataFrame({
-        "score": score, "p_error": expit(score), "given": given, "suggested": suggested,
+        "score": score, "p_error": p_error, "given": given, "suggested": suggested,
         "reason": _reasons(given, suggested, voting)
     })
     return table.rename_axis("row").sort_values("score", ascending=False, kind="stable")
@@ -334,8 +356,8 @@ def plot_scores(
     return ax
 
 # %% ../nbs/11_noise.ipynb #ed456bc8
-def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray, int]:
-    "The table of votes, the same one-hot (n, annotators, k), and k."
+def _read_answers(votes:Any, classes:int|None, families:Mapping|None) -> tuple[pd.DataFrame, _Votes, np.ndarray]:
+    "The table of votes; the same by pattern, since rows with the same answers are handled together; each annotator's family."
     votes = pd.DataFrame(votes)
     try:
         values = votes.to_numpy(float, na_value=np.nan)
@@ -349,164 +371,211 @@ def _read_answers(votes:Any, classes:int|None) -> tuple[pd.DataFrame, np.ndarray
             f" {row_list(bad.any(1)) if bad.any() else 'all answers'} hold something else or one class only; set"
             " `classes` to their number"
         )
-    return votes, values[:, :, None] == np.arange(k), k
+    return votes, _Votes.group(values, k, list(votes)), _read_families(list(votes), families)
 
-def _skills(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _heard(votes:_Votes, who:np.ndarray, classes:int|None=None) -> _Votes:
+    "The votes of some annotators."
+    return _Votes.of(votes.one_hot[:, who, :classes], votes.people, votes.pattern, list(np.array(votes.sources, object)[who]))
+
+def _skills(votes:_Votes, family:np.ndarray, *, warn:bool=False) -> tuple[np.ndarray, np.ndarray]:
     "Each annotator's accuracy (annotators,) and the classes' log balance (k,), by Dawid and Skene's model."
-    shares = combine_labels(votes, method="majority").attrs["balance"]
-    found = combine_labels(votes, method="dawid-skene", balance=shares).attrs
-    balance = np.full(hot.shape[2], 0.5 / len(hot))
-    balance[:len(found["balance"])] += found["balance"]
-    return found["sources"]["accuracy"].to_numpy(), np.log(balance)
+    _, people, k = votes.one_hot.shape
+    seen = max(2, 1 + np.flatnonzero(votes.one_hot.any((0, 1))).max(initial=0))
+    used, weight = _heard(votes, np.ones(people, bool), seen), _family_weights(family)
+    shares = _class_balance(None, used, weight)
+    prior = _prior_votes(None, (used.cells.T @ used.people).reshape(people, -1).sum(1))
+    soft, confusion = _expectation_maximisation(used, shares, weight, shared=True, prior=prior)
+    if warn:
+        _warn_dependent(used, soft, family)
+    balance = np.full(k, 0.5 / len(votes.pattern))
+    balance[:seen] += shares
+    return np.einsum("sii,i->s", confusion, shares), np.log(balance)
 
 def _strength(accuracy:np.ndarray, k:int) -> np.ndarray:
     "The log evidence of one answer of each annotator, (annotators,)."
     accuracy = np.clip(accuracy, 0.005, 0.995)
     return np.log(accuracy * (k - 1) / (1 - accuracy))
 
-def _weigh(hot:np.ndarray, accuracy:np.ndarray) -> np.ndarray:
-    "Each annotator's log evidence, (n, annotators, k)."
-    return hot * _strength(accuracy, hot.shape[2])[:, None]
+class _Given(NamedTuple):
+    "The answers that were given, one after the other: of many annotators most see few rows."
+    row: np.ndarray # (answers,)
+    who: np.ndarray # (answers,)
+    said: np.ndarray # (answers,)
+    times: np.ndarray # rows in which just this was answered, (answers,)
+    cells: sparse.csr_array # adds up over those who said the same in a row, (rows * classes, annotators)
+    kin: np.ndarray # which family in which row, (answers,)
+    own: sparse.csr_array # as cells, of one family in a row, (families in rows * classes, annotators)
+    weight: np.ndarray # what an answer counts: a family counts as one, (annotators,)
+    people: sparse.csr_array # adds up over each annotator's answers, (annotators, answers)
+    shape: tuple # rows, annotators, classes
 
-def _silent(hot:np.ndarray, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
+    @classmethod
+    def of(cls, votes:_Votes, family:np.ndarray) -> "_Given":
+        n, people, k = votes.one_hot.shape
+        row, who, said = np.nonzero(votes.one_hot)
+        one, (sets, kin) = np.ones(len(row)), np.unique(row * people + family[who], return_inverse=True)
+        cells, own = (sparse.csr_array((one, (at * k + said, who)), (count * k, people)) for at, count in ((row, n), (kin, len(sets))))
+        return cls(row, who, said, votes.people[row], cells, kin, own, _family_weights(family),
+                   sparse.csr_array((one, (who, np.arange(len(row)))), (people, len(row))), votes.one_hot.shape)
+
+    def others(self, each:np.ndarray) -> np.ndarray:
+        "What others, not of the same family, said in the row of each answer, if an annotator's answer counts `each`, (answers, k)."
+        each, k = each * self.weight, self.shape[2]
+        return (self.cells @ each).reshape(-1, k)[self.row] - (self.own @ each).reshape(-1, k)[self.kin]
+
+    def beside(self) -> np.ndarray:
+        "Has somebody of another family answered in this row? (answers,) bool."
+        return self.others(np.ones(self.shape[1])).sum(1) > 1e-6
+
+def _silent(given:_Given, accuracy:np.ndarray, balance:np.ndarray, varied:np.ndarray) -> np.ndarray:
     "Annotators whose answers don't depend on the others', though their accuracy promises that they do, (annotators,) bool."
-    k, counts, weights, silent = hot.shape[2], hot.sum(1), _weigh(hot, accuracy), np.zeros(hot.shape[1], bool)
-    promises = np.where(varied, (k * accuracy - 1) / (k - 1), 1) # of one and the same answer, how often it is right tells nothing
-    for a, promise in enumerate(promises):
-        seen = hot[:, a].any(1) & (counts.sum(1) > 1)
-        if not seen.any():
-            continue
-        theirs = softmax((weights.sum(1) - weights[:, a])[seen] + balance, axis=1) # who errs more than chance counts against
-        own, theirs = hot[seen, a] - hot[seen, a].mean(0), theirs - theirs.mean(0) # chance taken off
-        met, could = np.sign(promise) * (own * theirs).sum(1), abs(promise) * (theirs ** 2).sum(1)
-        margin = 2 * max(met.std(), could.std()) / np.sqrt(len(met)) + 1 / len(met)
-        silent[a] = met.mean() <= margin and met.mean() + margin < could.mean()
-    return silent
+    k, times = given.shape[2], given.times * given.beside()
+    n = np.maximum(given.people @ times, 1e-9)
+    mean = lambda values: (given.people @ (values.T * times).T / (n[:, None] if values.ndim > 1 else n))
+    theirs = softmax(given.others(_strength(accuracy, k)) + balance, axis=1) # who errs more than chance counts against
+    promise = np.where(varied, (k * accuracy - 1) / (k - 1), 1) # of one and the same answer, how often it is right tells nothing
+    own, theirs = (part - mean(part)[given.who] for part in (np.eye(k)[given.said], theirs)) # chance taken off
+    met, could = np.sign(promise)[given.who] * (own * theirs).sum(1), abs(promise)[given.who] * (theirs ** 2).sum(1)
+    spread = np.sqrt(np.maximum([mean(part ** 2) - mean(part) ** 2 for part in (met, could)], 0)).max(0)
+    margin = 2 * spread / np.sqrt(n) + 1 / n
+    return (mean(met) <= margin) & (mean(met) + margin < mean(could))
 
-def _speaking(votes:pd.DataFrame, hot:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _speaking(votes:_Votes, family:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Whose answers tell anything, (annotators,) bool; of these the accuracy, and the classes' log balance."
-    kept, varied = np.ones(hot.shape[1], bool), hot.any(0).sum(1) > 1
+    _, people, k = votes.one_hot.shape
+    kept, varied = np.ones(people, bool), votes.one_hot.any(0).sum(1) > 1
     while True:
         heard = kept & varied if (kept & varied).any() else kept # who always says the same is judged by the others, not they by him
-        accuracy = np.full(len(kept), 1 / hot.shape[2])
-        accuracy[heard], balance = _skills(votes.loc[:, heard], hot[:, heard])
-        silent = _silent(hot[:, kept], accuracy[kept], balance, varied[kept])
+        accuracy = np.full(people, 1 / k)
+        accuracy[heard], balance = _skills(_heard(votes, heard), family[heard])
+        silent = _silent(_Given.of(_heard(votes, kept), family[kept]), accuracy[kept], balance, varied[kept])
         if silent.all() or not silent.any():
-            return kept, *((accuracy, balance) if heard.all() else _skills(votes.loc[:, kept], hot[:, kept]))
+            return kept, *_skills(_heard(votes, kept), family[kept], warn=True)
         kept[np.flatnonzero(kept)[silent]] = False
 
 def consensus(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
     *,
     classes:int|None=None, # number of classes; None: as many as are used
+    families:Mapping[Any, Any]|None=None, # annotator -> family, of those who copy or look together; a family counts as one
 ) -> pd.DataFrame: # label, probability, agreement, answers and p_0, p_1, …; one line a row
-    "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Raises `CohortError`."
-    votes, hot, _ = _read_answers(votes, classes)
-    return _agreed(votes, hot, *_speaking(votes, hot))
+    "The best guess of each row from all its answers, with its probability; annotators are weighed by their accuracy, answers that tell nothing are left out. Warns (`CohortWarning`) of annotators who seem to copy. Raises `CohortError`."
+    table, votes, family = _read_answers(votes, classes, families)
+    return _agreed(table.index, votes, family, *_speaking(votes, family))
 
-def _agreed(votes:pd.DataFrame, hot:np.ndarray, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
+def _agreed(index:pd.Index, votes:_Votes, family:np.ndarray, kept:np.ndarray, accuracy:np.ndarray, balance:np.ndarray) -> pd.DataFrame:
     "The consensus of those whose answers tell anything."
-    soft, answers = softmax(_weigh(hot[:, kept], accuracy).sum(1) + balance, axis=1), hot.sum((1, 2))
-    label = soft.argmax(1)
-    rows = np.arange(len(votes))
-    agreement = np.where(answers > 0, hot.sum(1)[rows, label] / np.maximum(answers, 1), np.nan)
-    return pd.DataFrame(
-        {"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
-         **{f"p_{c}": soft[:, c] for c in range(hot.shape[2])}}, index=votes.index)
+    (n, people, k), weight = votes.one_hot.shape, np.zeros(len(kept))
+    weight[kept] = _strength(accuracy, k) * _family_weights(family[kept])
+    soft, counts = (votes.cells @ np.kron(each[:, None], np.eye(k)) for each in (weight, np.ones(people)))
+    soft, answers = softmax(soft + balance, axis=1), counts.sum(1).astype(int)
+    label, rows = soft.argmax(1), np.arange(n)
+    agreement = np.where(answers > 0, counts[rows, label] / np.maximum(answers, 1), np.nan)
+    columns = {"label": label, "probability": soft[rows, label], "agreement": agreement, "answers": answers,
+               **{f"p_{c}": soft[:, c] for c in range(k)}}
+    return pd.DataFrame({name: column[votes.pattern] for name, column in columns.items()}, index=index)
 
 # %% ../nbs/11_noise.ipynb #ea134854
-class _Given(NamedTuple):
-    "The answers that were given, one after the other: of many annotators most see few rows."
-    row: np.ndarray # (answers,)
-    who: np.ndarray # (answers,)
-    said: np.ndarray # (answers,)
-    beside: np.ndarray # has somebody else answered in this row? (answers, 1) bool
-    cells: sparse.csr_array # adds up over those who said the same in a row, (rows * classes, annotators)
-    people: sparse.csr_array # adds up over each annotator's answers, (annotators, answers)
-    shape: tuple # rows, annotators, classes
-
-    @classmethod
-    def of(cls, hot:np.ndarray) -> "_Given":
-        n, people, k = hot.shape
-        row, who, said = np.nonzero(hot)
-        beside, one = (np.bincount(row, minlength=n) > 1)[row, None], np.ones(len(row))
-        return cls(row, who, said, beside, sparse.csr_array((one, (row * k + said, who)), (n * k, people)),
-                   sparse.csr_array((one, (who, np.arange(len(row)))), (people, len(row))), hot.shape)
-
-def _meet(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "How far each answer meets the others' beyond what an always wrong one would, and how far an always right one could, (answers, tries) each; of accuracies (annotators, tries)."
-    n, _, k = given.shape
-    own = _strength(accuracy, k)
-    others = ((given.cells @ own).reshape(n, k, -1) + balance[:, None])[given.row]
-    others[np.arange(len(given.row)), given.said] -= own[given.who]
-    others = softmax(others, axis=1)
-    known, theirs = (others ** 2).sum(1), others[np.arange(len(given.row)), given.said]
+def _meet(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "How far each answer meets the others' beyond what an always wrong one would, how far an always right one could, (answers,), and what the others say, (answers, k)."
+    k, beside = given.shape[2], given.beside()
+    others = softmax(given.others(_strength(accuracy, k)) + balance, axis=1)
+    known, theirs = (others ** 2).sum(1), others[np.arange(len(others)), given.said]
     unknown = (1 - known) / (k - 1)
-    return given.beside * (theirs - unknown), given.beside * (known - unknown)
+    return beside * (theirs - unknown), beside * (known - unknown), others
 
-def _solve(given:_Given, accuracy:np.ndarray, balance:np.ndarray, times:np.ndarray, rounds:int=30) -> np.ndarray:
-    "Accuracies (annotators, tries) at which everybody meets the others as often as expected; row i counts `times[i]` (rows, tries). Who can't be judged keeps their own."
-    accuracy = np.repeat(accuracy[:, None], times.shape[1], axis=1)
+def _solve(given:_Given, start:np.ndarray, balance:np.ndarray, rounds:int=30) -> tuple[np.ndarray, np.ndarray]:
+    "Accuracies (annotators,) at which everybody meets the others as often as expected, and who can be judged, bool; who can't keeps their own."
+    accuracy = start
     for _ in range(rounds):
-        met, spread = (given.people @ (times[given.row] * part) for part in _meet(given, accuracy, balance))
-        judged = spread > 1e-6 * np.maximum(times.sum(0), 1)
-        accuracy = np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
-    return np.where(judged, accuracy, np.nan)
+        met, spread = (given.people @ (given.times * part) for part in _meet(given, accuracy, balance)[:2])
+        judged = spread > 1e-6 * given.times.sum()
+        last, accuracy = accuracy, np.where(judged, met / np.maximum(spread, 1e-12), accuracy)
+        if np.abs(accuracy - last).max() < 1e-7:
+            break
+    return accuracy, judged
 
-def _cautious(given:_Given, start:np.ndarray, balance:np.ndarray, times:np.ndarray, seen:np.ndarray) -> np.ndarray:
+def _pull(given:_Given, accuracy:np.ndarray, balance:np.ndarray) -> np.ndarray:
+    "How far each annotator's solution moves with the others' accuracies: derivative of a round of `_solve`, (annotators, annotators)."
+    _, people, k = given.shape
+    _, spread, others = _meet(given, accuracy, balance)
+    slope = 2 * others * (1 - accuracy[given.who] * k)[:, None] / (k - 1) # of met - accuracy * spread, by the others' probabilities
+    slope[np.arange(len(slope)), given.said] += 1
+    slope = others * (slope - (others * slope).sum(1, keepdims=True)) * (given.times * given.beside())[:, None] # by their log evidence
+    who, flat = np.repeat(given.who, k), slope.ravel()
+    place = lambda at: (at[:, None] * k + np.arange(k)).ravel()
+    moved = [(sparse.csr_array((flat, (who, place(at))), (people, part.shape[0])) @ part).toarray()
+             for at, part in ((given.row, given.cells), (given.kin, given.own))]
+    moved = moved[0] - moved[1] # one's own family is not among the others
+    inside = (accuracy > 0.005) & (accuracy < 0.995)
+    by_accuracy = given.weight * np.where(inside, 1 / np.clip(accuracy * (1 - accuracy), 0.004, None), 0)
+    return moved * by_accuracy / np.maximum(given.people @ (given.times * spread), 1e-12)[:, None]
+
+def _cautious(given:_Given, start:np.ndarray, balance:np.ndarray, seen:np.ndarray) -> np.ndarray:
     "Lower limits (annotators,) if the others are no better than the model that started it off says."
-    (met, spread), times = (part[:, 0] for part in _meet(given, start[:, None], balance)), times[given.row]
-    total = np.maximum(given.people @ (times * spread), 1e-12)
-    value = np.clip(given.people @ (times * met) / total, 0, 1)
-    variance = given.people @ (times * (met - value[given.who] * spread) ** 2) / total ** 2
+    met, spread, _ = _meet(given, start, balance)
+    total = np.maximum(given.people @ (given.times * spread), 1e-12)
+    value = np.clip(given.people @ (given.times * met) / total, 0, 1)
+    variance = given.people @ (given.times * (met - value[given.who] * spread) ** 2) / total ** 2
     size = effective_interval(value, variance, seen, seen)[2]
     return stats.beta.ppf(0.025, value * size + 0.5, (1 - value) * size + 0.5)
 
-def _accuracies(hot:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
+def _without(given:_Given, value:np.ndarray, balance:np.ndarray, counts:np.ndarray, rounds:int=30) -> np.ndarray:
+    "The solution if a part of the rows is left out, (parts, annotators), to the first order; `counts`: of each pattern's rows in a part."
+    met, spread, _ = _meet(given, value, balance)
+    parts = np.array([[given.people @ (count[given.row] * part) for part in (met - value[given.who] * spread, spread)] for count in counts])
+    total = given.people @ (given.times * spread)
+    first = -parts[:, 0] / np.maximum(total - parts[:, 1], 1e-12) # a round, the others as they were
+    pull, moved = _pull(given, value, balance), first
+    for _ in range(rounds):
+        moved = first + moved @ pull.T
+    return value + moved
+
+def _accuracies(votes:_Votes, family:np.ndarray, start:np.ndarray, balance:np.ndarray, parts:int=20) -> np.ndarray:
     "Accuracy, lower and upper 95 % limit of every annotator, (3, annotators); limits by leaving out a part of the rows at a time."
-    kinds, kind = np.unique(hot.reshape(len(hot), -1), axis=0, return_inverse=True)
-    part, counts = generator(0, "parts").permutation(len(hot)) % parts, np.zeros((parts, len(kinds)))
-    np.add.at(counts, (part, kind.ravel()), 1)
-    kinds, total = _Given.of(kinds.reshape(-1, *hot.shape[1:])), counts.sum(0)
-    value = _solve(kinds, start, balance, total[:, None])[:, 0]
-    first = np.where(np.isnan(value), start, value)
-    together = np.array_split(total - counts, min(parts, 1 + len(kinds.row) * parts // 2 ** 20)) # a million answers in memory
-    without = np.concatenate([_solve(kinds, first, balance, some.T).T for some in together])
+    given, kinds, n = _Given.of(votes, family), len(votes.people), len(votes.pattern)
+    part = generator(0, "parts").permutation(n) % parts
+    counts = np.bincount(part * kinds + votes.pattern, minlength=parts * kinds).reshape(parts, kinds)
+    value, judged = _solve(given, start, balance)
+    without = _without(given, value, balance, counts)
     margin = stats.t.ppf(0.975, parts - 1) * np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
-    clipped, seen = np.clip(value, 0, 1), (hot.any(2) & (hot.sum((1, 2)) > 1)[:, None]).sum(0)
+    clipped, seen = np.clip(value, 0, 1), given.people @ (given.times * given.beside())
     least = stats.beta.ppf([[0.025], [0.975]], clipped * seen + 0.5, (1 - clipped) * seen + 0.5)
     low, high = np.clip([np.minimum(least[0], value - margin), np.maximum(least[1], value + margin)], 0, 1)
-    low = np.where(value > 0.99, np.minimum(low, _cautious(kinds, start, balance, total, seen)),
-                   low)  # at the edge the parts no longer differ
-    return np.stack([clipped, np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)])
+    low = np.where(value > 0.99, np.minimum(low, _cautious(given, start, balance, seen)), low) # at the edge the parts no longer differ
+    return np.where(judged, [clipped, low, high], [[np.nan], [0.0], [1.0]])
+
+def _agreements(given:_Given) -> tuple[np.ndarray, ...]:
+    "Of each annotator: rows where the others have a clear majority, agreement with it, and agreement by chance."
+    k, counts = given.shape[2], given.others(np.ones(given.shape[1]))
+    clear = given.times * (np.isclose(counts, counts.max(1, keepdims=True)).sum(1) == 1)
+    theirs = counts.argmax(1)
+    rows, agree = (given.people @ (clear * part) for part in (1, theirs == given.said))
+    by_class = [given.people @ (clear[:, None] * np.eye(k)[said]) for said in (theirs, given.said)]
+    return rows.astype(int), agree, (by_class[0] * by_class[1]).sum(1) / np.maximum(rows, 1) ** 2
 
 def annotator_quality(
     votes:pd.DataFrame|np.ndarray, # labels, a column an annotator, NaN where they did not look, (n, annotators)
     *,
     classes:int|None=None, # number of classes; None: as many as are used
+    families:Mapping[Any, Any]|None=None, # annotator -> family, of those who copy or look together; a family counts as one
 ) -> pd.DataFrame: # annotator, rows, agreement, low, high, chance, accuracy, accuracy_low, accuracy_high; .attrs["consensus"]
     """Agreement of each annotator with the others' majority (ties left out) and accuracy against their probabilities, with 95 % limits.
 
-    Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs."""
-    votes, hot, k = _read_answers(votes, classes)
-    kept, *start = speaking = _speaking(votes, hot)
-    accuracies = np.repeat([[np.nan], [0.0], [1.0]], hot.shape[1], axis=1)
-    accuracies[:, kept] = _accuracies(hot[:, kept], *start)
-    counts, met, rows = hot.sum(1), (hot.any(2).T @ hot[:, kept].any(2)) > 0, []
-    for a, name in enumerate(votes):
-        seen = hot[:, a].any(1) & (counts.sum(1) > 1)
-        own, rest = hot[seen, a], counts[seen] - hot[seen, a]
-        clear = (rest == rest.max(1, keepdims=True)).sum(1) == 1
-        theirs, n = np.eye(k)[rest[clear].argmax(1)], int(clear.sum())
-        agree = int((theirs * own[clear]).sum())
-        limits = stats.beta.ppf([0.025, 0.975], agree + 0.5, n - agree + 0.5)
-        value, low, high = accuracies[:, a]
-        alone = kept[a] and met[a].sum() < 3 # one colleague or none
-        rows.append((name, n, agree / n if n else np.nan, *limits, float(theirs.sum(0) @ own[clear].sum(0)) / max(n, 1) ** 2,
-                     value, min(low, limits[0]) if alone else low, 1.0 if alone else high))
-    table = LabelTable(
-        rows, columns=[
-            "annotator", "rows", "agreement", "low", "high", "chance", "accuracy", "accuracy_low", "accuracy_high"
-        ])
-    table.attrs["consensus"] = Attached(_agreed(votes, hot, *speaking))
-    return table
+    Who answers the same whatever the others see has no accuracy (NaN, 0 to 1), and is not asked about theirs. Nobody is judged by their own family.
+    Warns (`CohortWarning`) of annotators who seem to copy from each other."""
+    table, votes, family = _read_answers(votes, classes, families)
+    kept, *start = speaking = _speaking(votes, family)
+    accuracy = np.repeat([[np.nan], [0.0], [1.0]], len(kept), axis=1)
+    accuracy[:, kept] = _accuracies(_heard(votes, kept), family[kept], *start)
+    rows, agree, chance = _agreements(_Given.of(votes, family))
+    low, high = stats.beta.ppf([[0.025], [0.975]], agree + 0.5, rows - agree + 0.5)
+    answered = sparse.csr_array(votes.one_hot.any(2), dtype=float)
+    colleagues = ((answered.T @ answered).toarray()[:, kept] @ np.eye(family.max() + 1)[family[kept]] > 0).sum(1) # families met
+    alone = kept & (colleagues < 3) # one or none
+    out = LabelTable({"annotator": list(table), "rows": rows, "agreement": np.where(rows > 0, agree / np.maximum(rows, 1), np.nan),
+                      "low": low, "high": high, "chance": chance, "accuracy": accuracy[0],
+                      "accuracy_low": np.where(alone, np.minimum(accuracy[1], low), accuracy[1]),
+                      "accuracy_high": np.where(alone, 1.0, accuracy[2])})
+    out.attrs["consensus"] = Attached(_agreed(table.index, votes, family, *speaking))
+    return out

@@ -919,6 +919,8 @@ def _flip_probability(
     chance = pd.DataFrame(0.0, clean.index, clean.columns)
     if noise is None:
         return chance
+    if not isinstance(noise, Mapping):
+        raise CohortError("noise: give the kind and how much of it, such as {'kind': 'symmetric', 'rate': 0.2}")
     tasks = list(noise.get("tasks", clean.columns))
     if noise.get("kind") == "symmetric":
         chance[tasks] = float(noise["rate"])

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy import sparse, stats
 
 from .cohort import CohortError, CohortWarning, row_list
-from .core import COLORS, new_ax
+from .core import COLORS, generator, new_ax
 
 # %% ../nbs/10_records.ipynb #d402a075
 @dataclass(frozen=True)
@@ -268,18 +269,30 @@ def _clean_coverage(coverage:pd.DataFrame|None, people:pd.Index) -> pd.DataFrame
     return pd.DataFrame({"row": _rows_of(coverage["participant"], people, "coverage"),
                          "source": _clean_sources(coverage["source"]), "start": start})
 
-def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.DataFrame|None) -> np.ndarray:
-    "Who could have been recorded by the rule's source before the scan, (n,) bool."
+def _read_ends(ends:Any, people:pd.Index) -> pd.Series:
+    "Each participant's last day of follow-up, (n,); missing where none is given. Raises `CohortError`."
+    if not isinstance(ends, (pd.Series, Mapping)):
+        return pd.Series(pd.NaT if ends is None else _need_dates(ends, "followed_until").iloc[0], people, dtype="datetime64[ns]")
+    days = _need_dates(pd.Series(ends), "followed_until")
+    named = _rows_of(pd.Series(days.index), people, "followed_until") >= 0
+    if days.index.has_duplicates or not named.any():
+        raise CohortError("followed_until: give one day for everybody, or a Series of days indexed by participant, as imaging_date is; "
+                          + (f"{row_list(days.index.duplicated())} name somebody again" if named.any() else "it names nobody there"))
+    return days[named].reindex(people)
+
+def _covered(events:pd.DataFrame, rule:RecordRule, scan:pd.Series, coverage:pd.DataFrame|None, until:pd.Series) -> np.ndarray:
+    "Who could have been recorded by the rule's source up to the scan, (n,) bool."
     n, source = len(scan), rule.source.lower()
     if rule.above is not None or rule.below is not None:
         seen = events[(events.source == source) & events.value.notna() & _matches(events.code, rule.codes, source) &
                       (events.date <= scan.iloc[events.row].set_axis(events.index))]
         return np.bincount(seen.drop_duplicates(["row", "date"]).row, minlength=n) >= rule.times # different days, as for a yes
+    followed = ~(until < scan).to_numpy() # to the day of the scan: where nobody looked any more, silence is no "no"
     if coverage is None:
-        return np.isin(np.arange(n), events.row[events.source == source])
+        return np.isin(np.arange(n), events.row[events.source == source]) & followed
     known = coverage[(coverage.source == source) & (coverage.row >= 0)]
     early = known.start.isna().to_numpy() | (known.start.to_numpy() <= scan.iloc[known.row].to_numpy())
-    return np.isin(np.arange(n), known.row[early])
+    return np.isin(np.arange(n), known.row[early]) & followed
 
 OPEN = ("undated", "unreadable") # events that leave a label open
 
@@ -327,15 +340,15 @@ class LabelTable(pd.DataFrame):
         return plain.to_parquet(*path, **options)
 
 # %% ../nbs/10_records.ipynb #db9dfaef
-def _combine_sources(votes:pd.DataFrame, found:pd.DataFrame, until:pd.Timestamp|None) -> dict[str, np.ndarray]:
+def _combine_sources(votes:pd.DataFrame, found:pd.DataFrame, scan:pd.Series, until:pd.Series) -> dict[str, np.ndarray]:
     "One label's columns from the answers of its sources and the events found."
     n = len(votes)
     prevalent = np.full(n, np.nan)
     prevalent[(votes == 0).any(axis=1)] = 0.0
     prevalent[found.row[found.when.isin(OPEN)]] = np.nan # an event without a readable date leaves a "no" open
     prevalent[(votes == 1).any(axis=1)] = 1.0
-    later = found[(found.when == "incident") & (found.date <= until if until is not None else True)]
-    incident = np.where(prevalent == 0, np.isin(np.arange(n), later.row).astype(float), np.nan)
+    later = found[(found.when == "incident") & ~(found.date.to_numpy() > until.to_numpy()[found.row])]
+    incident = np.where((prevalent == 0) & ~(until <= scan).to_numpy(), np.isin(np.arange(n), later.row).astype(float), np.nan)
     counted = pd.concat([found[found.when == "prevalent"], later])
     first = counted.sort_values("days").groupby("row").first()
     best = found[found.when == "prevalent"].sort_values("ppv", ascending=False).groupby("row").first()
@@ -348,7 +361,7 @@ def label_records(
     *,
     imaging_date:pd.Series, # day of the scan, indexed by participant, (n,)
     coverage:pd.DataFrame|None=None, # participant, source (and start): who could have been recorded; None: who ever was
-    followed_until:str|pd.Timestamp|None=None, # events after this day don't count (end of follow-up)
+    followed_until:str|pd.Timestamp|pd.Series|None=None, # last day of follow-up: one, or one a participant; later events aren't incident
 ) -> pd.DataFrame: # n rows; per label: itself (1, 0, NaN), _incident, _days from scan to first event, _source, _ppv
     """Labels at the day of imaging. `.attrs`: "evidence" (events with row number), "votes" (label -> answers by source,
     for `combine_labels`), "notes" (events not used, by reason, and rules that no event met). Clock times don't count, only days.
@@ -363,17 +376,17 @@ def label_records(
     measured = {rule.source.lower() for rule in rules if rule.above is not None or rule.below is not None}
     events, notes = _clean_events(events, scan.index, measured)
     coverage = _clean_coverage(coverage, scan.index)
-    until = None if followed_until is None else _need_dates(followed_until, "followed_until").iloc[0]
+    until = _read_ends(followed_until, scan.index)
     columns, all_votes, evidence = {}, {}, []
     for label in dict.fromkeys(rule.label for rule in rules):
         mine = [rule for rule in rules if rule.label == label]
         found = [_find_events(events, rule, scan) for rule in mine]
-        answers = [_vote(hits, _covered(events, rule, scan, coverage)) for rule, hits in zip(mine, found)]
+        answers = [_vote(hits, _covered(events, rule, scan, coverage, until)) for rule, hits in zip(mine, found)]
         notes |= {f"no event has the codes of: {label}, {rule.source}": 0 for rule, hits in zip(mine, found) if hits.empty}
         votes = pd.DataFrame(np.array(answers).T, index=scan.index, columns=[rule.source for rule in mine])
         all_votes[label] = Attached(votes.T.groupby(level=0, sort=False).max().T)
         evidence.append(pd.concat(found))
-        columns |= {label + key: value for key, value in _combine_sources(votes, evidence[-1], until).items()}
+        columns |= {label + key: value for key, value in _combine_sources(votes, evidence[-1], scan, until).items()}
     out = LabelTable(columns, index=scan.index)
     order = ["row", "label", "source", "code", "date", "days", "when", "ppv"]
     out.attrs = {"evidence": Attached(pd.concat(evidence)[order].reset_index(drop=True)), "votes": all_votes, "notes": notes}
@@ -382,10 +395,24 @@ def label_records(
 # %% ../nbs/10_records.ipynb #51ff08d5
 class _Votes(NamedTuple):
     "Votes by pattern: people who got the same votes are handled together."
-    one_hot: np.ndarray # (patterns, sources, classes) zeros and ones; all zero: abstained
+    one_hot: np.ndarray # (patterns, sources, classes) bool; all False: abstained
     people: np.ndarray # how many have the pattern, (patterns,)
     pattern: np.ndarray # which pattern each person has, (n,)
     sources: list # names
+    cells: sparse.csr_array # one_hot as (patterns, sources * classes): of many sources most see few people
+
+    @classmethod
+    def of(cls, one_hot:np.ndarray, people:np.ndarray, pattern:np.ndarray, sources:list) -> "_Votes":
+        flat = one_hot.reshape(len(one_hot), -1)
+        return cls(one_hot, people, pattern, sources, sparse.csr_array((np.ones(flat.sum()), np.nonzero(flat)), flat.shape))
+
+    @classmethod
+    def group(cls, values:np.ndarray, k:int, sources:list) -> "_Votes":
+        "From classes (n, sources), NaN where a source abstains."
+        codes = np.ascontiguousarray(np.nan_to_num(values, nan=-1).astype(np.int16 if k < 2 ** 15 else np.int64))
+        whole = codes.view(np.dtype((np.void, codes.itemsize * codes.shape[1]))).ravel() # a row as one item: quick to sort
+        _, first, pattern, people = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
+        return cls.of(codes[first][:, :, None] == np.arange(k), people.astype(float), pattern.ravel(), sources)
 
 def _read_votes(votes:Any) -> _Votes:
     "Check votes and group them by pattern."
@@ -402,22 +429,20 @@ def _read_votes(votes:Any) -> _Votes:
     whole = np.isfinite(given) & (given >= 0) & (given == np.round(given))
     if values.ndim != 2 or len(given) == 0 or not whole.all():
         raise CohortError("votes: classes 0, 1, 2, ... in (rows, sources); abstentions as NaN or -1; at least one vote")
-    patterns, pattern, people = np.unique(np.nan_to_num(values, nan=-1), axis=0, return_inverse=True, return_counts=True)
-    classes = np.arange(max(2, int(given.max()) + 1))
-    return _Votes((patterns[:, :, None] == classes).astype(float), people.astype(float), pattern.ravel(), list(frame.columns))
+    return _Votes.group(values, max(2, int(given.max()) + 1), list(frame.columns))
 
-def _posterior(one_hot:np.ndarray, confusion:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+def _posterior(cells:sparse.csr_array, confusion:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
     "P(class | votes), (n, k), given confusion[source, true, vote], class balance and the weight of each source."
     logs = np.log(confusion) * weight[:, None, None]
-    scores = np.log(balance) + one_hot.reshape(len(one_hot), -1) @ logs.transpose(0, 2, 1).reshape(-1, len(balance))
+    scores = np.log(balance) + cells @ logs.transpose(0, 2, 1).reshape(-1, len(balance))
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     return scores / scores.sum(axis=1, keepdims=True)
 
 # %% ../nbs/10_records.ipynb #f2d2dd91
 def _count(votes:_Votes, soft:np.ndarray) -> np.ndarray:
     "Expected number of votes, (source, true, vote)."
-    n, sources, k = votes.one_hot.shape
-    return ((soft * votes.people[:, None]).T @ votes.one_hot.reshape(n, -1)).reshape(k, sources, k).transpose(1, 0, 2)
+    _, sources, k = votes.one_hot.shape
+    return (votes.cells.T @ (soft * votes.people[:, None])).reshape(sources, k, k).transpose(0, 2, 1)
 
 def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
     "Confusion matrices from counts; `shared`: one accuracy a source (one-coin). `prior`: as if seen so many votes, 0.6 of them right."
@@ -432,19 +457,19 @@ def _confusion(counts:np.ndarray, shared:bool, prior:np.ndarray) -> np.ndarray:
 def _expectation_maximisation(votes:_Votes, balance:np.ndarray, weight:np.ndarray, *,
                               shared:bool, prior:np.ndarray, rounds:int=200) -> tuple:
     "Dawid and Skene's circle, from the majority until nothing moves by more than a millionth. Returns soft labels and confusion."
-    soft = _majority(votes.one_hot, balance, weight)
+    soft = _majority(votes, balance, weight)
     for _ in range(rounds):
         confusion = _confusion(_count(votes, soft), shared, prior)
-        last, soft = soft, _posterior(votes.one_hot, confusion, balance, weight)
+        last, soft = soft, _posterior(votes.cells, confusion, balance, weight)
         if np.abs(soft - last).max() < 1e-6:
             break
     return soft, confusion
 
-def _majority(one_hot:np.ndarray, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
+def _majority(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
     "Share of the (weighted) votes for each class, the class balance where nobody voted, (n, k)."
-    votes = np.einsum("nsk,s->nk", one_hot, weight)
-    total = votes.sum(axis=1, keepdims=True)
-    return np.where(total > 0, votes / np.maximum(total, 1e-12), balance)
+    said = votes.cells @ np.kron(weight[:, None], np.eye(len(balance)))
+    total = said.sum(axis=1, keepdims=True)
+    return np.where(total > 0, said / np.maximum(total, 1e-12), balance)
 
 # %% ../nbs/10_records.ipynb #ee651bd6
 def _weights_by_agreement(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -> np.ndarray:
@@ -452,7 +477,7 @@ def _weights_by_agreement(votes:_Votes, balance:np.ndarray, weight:np.ndarray) -
     out = np.zeros(len(weight))
     for source in range(len(weight)):
         others = np.where(np.arange(len(weight)) == source, 0, weight)
-        rest = _majority(votes.one_hot, np.full(len(balance), 1 / len(balance)), others)
+        rest = _majority(votes, np.full(len(balance), 1 / len(balance)), others)
         mine = votes.one_hot[:, source] * votes.people[:, None]
         share = np.clip(((rest * mine).sum() + 1) / (mine.sum() + 2), 0.01, 0.99)
         out[source] = max(0.0, np.log(share * (len(balance) - 1) / (1 - share)))
@@ -466,7 +491,7 @@ def _class_balance(balance:Sequence[float]|None, votes:_Votes, weight:np.ndarray
     k = votes.one_hot.shape[2]
     if balance is None:
         voted = votes.people * votes.one_hot.any(axis=(1, 2))
-        share = voted @ _majority(votes.one_hot, np.full(k, 1 / k), weight) / voted.sum()
+        share = voted @ _majority(votes, np.full(k, 1 / k), weight) / voted.sum()
         return (share + 0.01) / (share + 0.01).sum()
     balance = np.asarray(balance, float)
     if balance.shape != (k,) or not (np.isfinite(balance) & (balance > 0)).all():
@@ -485,10 +510,14 @@ def _warn_rare(votes:_Votes, balance:np.ndarray) -> None:
             " probabilities are too high. Give balance=, the classes' true shares, from an audit or the literature",
             CohortWarning, stacklevel=3)
 
-def _family_weights(sources:Sequence, families:Mapping[Any, Any]) -> np.ndarray:
+def _read_families(sources:Sequence, families:Mapping[Any, Any]|None) -> np.ndarray:
+    "Number of each source's family, (sources,); who is in none is one alone."
+    families = families or {}
+    return pd.factorize(pd.Series([("family", families[s]) if s in families else ("alone", s) for s in sources], dtype=object))[0]
+
+def _family_weights(family:np.ndarray) -> np.ndarray:
     "What each source's vote counts: sources of a family share one vote, (sources,)."
-    family = pd.Series([families.get(source, f"alone: {source}") for source in sources])
-    return (1 / family.groupby(family).transform("size")).to_numpy(float)
+    return 1 / np.bincount(family)[family]
 
 def _prior_votes(prior:float|None, given:np.ndarray) -> np.ndarray:
     "How many votes the prior on a source's accuracy counts as, (sources,). Raises `CohortError`."
@@ -509,12 +538,13 @@ def combine_labels(
 ) -> pd.DataFrame: # (n, k) probability of each class; without any vote the class balance
     """Merge sources into soft labels (Dawid and Skene 1979). `.attrs`: "sources" (per source: votes, abstained, accuracy),
     "balance", "n_votes" per row, and "confusion"[source, true, vote]. Warns (`CohortWarning`) of a class so rare that
-    its votes may be errors. Raises `CohortError`."""
+    its votes may be errors, and of sources that agree more than independent ones would. Raises `CohortError`."""
     if method not in METHODS:
         raise CohortError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}")
     index = votes.index if isinstance(votes, pd.DataFrame) else None
     votes = _read_votes(votes)
-    weight = _family_weights(votes.sources, families or {})
+    family = _read_families(votes.sources, families)
+    weight = _family_weights(family)
     given = votes.people @ votes.one_hot.sum(axis=2) # votes of each source
     prior = _prior_votes(prior, given)
     guessed, balance = balance is None, _class_balance(balance, votes, weight)
@@ -522,9 +552,10 @@ def combine_labels(
         if guessed:
             _warn_rare(votes, balance)
         soft, confusion = _expectation_maximisation(votes, balance, weight, shared=method == "dawid-skene", prior=prior)
+        _warn_dependent(votes, soft, family)
     else:
         weight = _weights_by_agreement(votes, balance, weight) if method == "weighted-majority" else weight
-        soft = _majority(votes.one_hot, balance, weight)
+        soft = _majority(votes, balance, weight)
         confusion = _confusion(_count(votes, soft), True, prior)
     out = LabelTable(soft[votes.pattern], columns=range(len(balance)), index=index)
     accuracy = np.einsum("sii,i->s", confusion, balance)
@@ -536,6 +567,58 @@ def combine_labels(
         "confusion": confusion
     }
     return out
+
+# %% ../nbs/10_records.ipynb #83942941
+def _pair_counts(votes:_Votes, times:np.ndarray) -> np.ndarray:
+    "Rows where one source said class c and the other anything, and where they said the same, (sources, k + 1, sources)."
+    (_, sources, k), seen = votes.one_hot.shape, times > 0
+    cells = votes.cells[seen]
+    pairs = (cells.T @ cells.multiply(times[seen, None]).tocsr()).toarray().reshape(sources, k, sources, k)
+    return np.concatenate([pairs.sum(3), np.einsum("sctc->st", pairs)[:, None]], axis=1)
+
+def _expected_agreement(pairs:np.ndarray, spread:np.ndarray, apart:np.ndarray, rounds:int=60) -> np.ndarray:
+    "Agreement of each pair, and that expected of two who share the truth alone, with skills as the other pairs tell, (2, sources, sources)."
+    first, same = pairs[:, :-1], pairs[:, -1]
+    both = np.maximum(first.sum(1), 1)
+    chance = np.einsum("sct,tcs->st", first, first) / both ** 2
+    product, weight = (same / both - chance) / spread, both * apart # beyond chance: the product of two skills
+    total, main = (weight * product).sum(1), np.linalg.eigh(product * apart)[1][:, -1]
+    skill = np.where(main * np.sign(main.sum() or 1) < 0, -1, 1) * np.sqrt(np.clip(total / np.maximum(weight.sum(1), 1), 1e-3, 1))
+    for _ in range(rounds):
+        skill = np.clip(skill / 2 + (weight * product) @ skill / np.maximum(2 * weight @ skill ** 2, 1e-9), -1, 1)
+    told = (weight @ skill ** 2)[:, None] - weight * skill ** 2
+    others = np.clip((((weight * product) @ skill)[:, None] - weight * product * skill) / np.maximum(told, 1e-9), -1, 1)
+    others = np.where(told > 1e-6 * weight.sum(), others, 1) # nobody else tells
+    return np.array([same / both, chance + others * others.T * spread])
+
+def _warn_dependent(votes:_Votes, soft:np.ndarray, family:np.ndarray, *, parts:int=20, least:float=0.15) -> None:
+    "Warn of sources that agree more than sources would that err independently, by more than `least` of what perfect ones would."
+    voted, names, n = sparse.csr_array(votes.one_hot.any(2), dtype=float), votes.sources, len(votes.pattern)
+    shares = [(voted.T @ voted.multiply((votes.people * one)[:, None]).tocsr()).toarray() for one in soft.T]
+    both = np.maximum(np.sum(shares, axis=0), 1)
+    spread = np.maximum(1 - np.sum((shares / both) ** 2, axis=0), 0.01) # of the classes in the rows of a pair
+    apart = (both >= 30) & (family[:, None] != family) # who belongs together was told
+    if not apart.any():
+        return
+    pairs = _pair_counts(votes, votes.people)
+    if (pairs[:, -1] == both)[apart].all() and both[apart].max() >= 200:
+        warnings.warn(f"the sources {', '.join(map(str, names))} never differ: perfect ones and copies of one look the same, so nothing is"
+                      " known of their accuracy. Name who belongs together, families={source: family}", CohortWarning, stacklevel=3)
+        return
+    part = generator(0, "parts").permutation(n) % parts
+    counts = np.bincount(part * len(soft) + votes.pattern, minlength=parts * len(soft)).reshape(parts, -1)
+    ratio = lambda agree: (agree[0] - agree[1]) / spread
+    agree = _expected_agreement(pairs, spread, apart)
+    without = np.array([ratio(_expected_agreement(pairs - _pair_counts(votes, some), spread, apart)) for some in counts.astype(float)])
+    error = np.sqrt((parts - 1) / parts * ((without - without.mean(0)) ** 2).sum(0))
+    sure = stats.t.isf(0.001 / max(len(names) * (len(names) - 1) / 2, 1), parts - 1) * error
+    found = np.argwhere(np.triu(apart & (ratio(agree) > np.maximum(sure, least)), 1))
+    if len(found):
+        found = sorted(map(tuple, found), key=lambda pair: -ratio(agree)[pair])
+        told = "; ".join(f"{names[a]} and {names[b]} in {agree[0, a, b]:.0%}, not {agree[1, a, b]:.0%}" for a, b in found[:5])
+        warnings.warn(f"these sources agree more than sources that err independently would: {told}. They copy from each other, or the"
+                      " others do, and accuracies and probabilities are off. Name who belongs together, families={source: family}, and"
+                      " have some rows checked", CohortWarning, stacklevel=3)
 
 # %% ../nbs/10_records.ipynb #235eb10a
 def source_agreement(

@@ -688,6 +688,9 @@ def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:
         raise CohortError(f"method {method!r} wants given labels: probabilities have no noise matrix; use 'soft'")
     if (lesson.target[lesson.keep].max(0) > 0).sum() < 2:
         raise CohortError(f"all {int(lesson.keep.sum())} labels are of one class; there is nothing to tell apart")
+    if noise is None and len(never := np.flatnonzero(~(lesson.target[lesson.keep] > 0).any(0))):
+        raise CohortError(f"no label is {', '.join(map(str, never))}, though others go up to {lesson.target.shape[1] - 1}; code the classes"
+                          " as 0, 1, … without a gap, or give noise= with a row for each class")
     if needs.noise and lesson.hard and noise is None:
         if audited is None:
             warnings.warn("noise is guessed from labels and embedding alone: give audited= or noise= for an estimate", stacklevel=3)
