@@ -328,10 +328,11 @@ def _check_method(
     explain = {"method": method, "seed": seed, **options}
     maps, error, _ = explain_images(question, **explain)
     near = _NoisyImages(question.images, seed=seed)
-    again = explain_images(Question(question.name, question.scored, near, question.extra), **explain)[0]
+    ranked = explain | {"tolerance": max(0.05, options.get("tolerance", 0))}  # of the others only the order of pixels counts
+    again = explain_images(Question(question.name, question.scored, near, question.extra), **ranked)[0]
     found = {"completeness": error,
-             "randomised model": _randomised_maps(question, maps, last=True, **explain)[0],
-             "shuffled labels": rank_similarity(maps, explain_images(control, **explain)[0]),
+             "randomised model": _randomised_maps(question, maps, last=True, **ranked)[0],
+             "shuffled labels": rank_similarity(maps, explain_images(control, **ranked)[0]),
              "stability": rank_similarity(maps, again)}
     if masks is not None:
         found |= {"pointing game": pointing_game(maps, masks), "enrichment": enrichment(maps, masks)}
