@@ -39,7 +39,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from .cohort import Cohort, CohortError, row_chunks, TableTransform
-from .core import generator, pick_device, progress, seeded, stream_key, torch_generator, write_atomic
+from .core import generator, pick_device, progress, seeded, set_global_seed, stream_key, torch_generator, write_atomic
 
 # %% ../nbs/08_loop.ipynb #71c1f614
 @dataclass
@@ -281,7 +281,7 @@ def _train_step(
     first = state.step - state.step % state.accumulate
     share = min(state.accumulate, state.steps - first)
     last = state.step == first + share - 1
-    torch.manual_seed(stream_key(state.seed, "step", state.epoch, state.step, state.fabric.global_rank))
+    set_global_seed(stream_key(state.seed, "step", state.epoch, state.step, state.fabric.global_rank))
     with state.fabric.no_backward_sync(state.forward, enabled=not last):
         loss, output = state.forward(batch, state.epoch)
         state.fabric.backward(loss / share)
