@@ -544,13 +544,14 @@ def plot_mitigations(
             ax.plot(row.change, place + shift, "o", color=color, mfc=color if clear else "white", ms=5,
                     label=measure if place == 0 else None)
     ax.axvline(0, color=COLORS["truth"], lw=1)
-    best = max(methods, key=lambda m: rows.change[gain, m])
-    helped = rows.change_low[gain, best] > 0
+    change = rows.loc[gain].loc[methods].sort_values("change", ascending=False)
+    helping, best = int((change.change_low > 0).sum()), change.index[0]
+    ahead = helping and (len(change) < 2 or change.change_low.iloc[0] > change.change_high.iloc[1:].max())
     ax.set(
         yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) + 0.4, -0.5),
         xlabel=f"change against {first}, 95 % interval",
-        title=f"{best} lifts the worst group most: {rows.change[gain, best]:+.2f}"
-        if helped else "no method lifts the worst group for certain")
+        title=f"{best} lifts the worst group most: {change.change.iloc[0]:+.2f}" if ahead
+        else f"{helping} of {len(methods)} methods lift the worst group" if helping else "no method lifts the worst group for certain")
     ax.grid(False, axis="y")
     ax.legend(loc="lower right", ncols=2)
     return ax

@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 
 from .annotate import rank_for_review
 from .attribution import Attribution, attribute, plot_columns, plot_maps, probe_logit
-from .bias import audit, gap_table, plot_audit, threshold_at
+from .bias import audit, gap_table, GROUP_METRICS, plot_audit, threshold_at
 from .cohort import class_words, Cohort, mean_of_people, Schema, subject_codes
 from .core import COLORS, SMALL, generator, new_ax, suppress_small, write_atomic
 from .criteria import STRATEGIES, task_numbers
@@ -121,7 +121,6 @@ def worklist(
     order = rank_for_review(y, probs, noise=measured, groups=groups, seed=seed).row.to_numpy()
     issues = issues.loc[order].reset_index()
     rows = np.arange(len(y)) if rows is None else np.asarray(rows)
-    issues["reason"] = issues.reason.str.replace(r"together they leave it at (\d+)", r"given \1 weighs more and stays", regex=True)
     return issues.assign(task=task, row=rows[issues.row])[["row", "task", "p_error", "given", "suggested", "reason"]]
 
 # %% ../nbs/19_chapters.ipynb #9439ad2a
@@ -436,13 +435,11 @@ def _gap_sentence(
             " leave room for large gaps: see the intervals."
         )
     first = [
-        f"{row.task}, {_MEASURES.get(row.metric, row.metric)} by {readable(row.variable)}: {row.lowest} to {row.highest} ({row.gap:.2f},"
+        f"{row.task}, {GROUP_METRICS[row.metric].label} by {readable(row.variable)}: {row.lowest} to {row.highest} ({row.gap:.2f},"
         f" {row.low:.2f} to {row.high:.2f})"
         for row in found.head(5).itertuples()
     ]
     return f"{len(found)} of {len(gaps)} gaps are found after correction for their number. The clearest: {'; '.join(first)}."
-
-_MEASURES = {"auc": "AUC", "tpr": "true positive rate", "fpr": "false positive rate", "ece": "calibration error"}
 
 def _tell_gaps(
     gaps:pd.DataFrame, # of `gap_table`, with task
@@ -450,7 +447,7 @@ def _tell_gaps(
     "The gaps as a table for readers."
     tell_p = lambda p: "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
     return pd.DataFrame({
-        "task": gaps.task, "variable": gaps.variable.map(readable), "metric": gaps.metric.map(lambda m: _MEASURES.get(m, m)),
+        "task": gaps.task, "variable": gaps.variable.map(readable), "metric": [GROUP_METRICS[m].label for m in gaps.metric],
         "lowest in": gaps.lowest, "highest in": gaps.highest,
         "gap (95 % interval)": with_interval(gaps.rename(columns={"gap": "value"})), "p, corrected": gaps.p_joint.map(tell_p)})
 

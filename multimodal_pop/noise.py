@@ -214,7 +214,7 @@ def _reasons(given:np.ndarray, suggested:np.ndarray, voting:dict[str, np.ndarray
         others = [f"{name} says {vote[i]}" for name, vote in against.items() if vote[i] not in (g, s)]
         if s == g:
             rest = [f"{name} says {vote[i]}" for name, vote in against.items() if vote[i] != g]
-            texts.append("; ".join(rest) + f"; together they leave it at {g}" if rest else "nothing contradicts the label")
+            texts.append("; ".join(rest) + f"; given {g} weighs more and stays" if rest else "nothing contradicts the label")
         else:
             who = f"{' and '.join(for_it)} {'say' if len(for_it) > 1 else 'says'} {s}" if for_it else f"a label {g} is often a true {s}"
             texts.append("; ".join([who, *others]))
