@@ -6,10 +6,10 @@
 __all__ = ['STRENGTHS', 'NAMES', 'IMAGE_OPTIONS', 'check_embedding', 'Task', 'read_tasks', 'Probe', 'deal_folds', 'fit_probe',
            'metric_set', 'linear_probe', 'cross_val_probs', 'draw_labels', 'few_labels', 'plot_few_labels', 'knn_probe',
            'fit_cox', 'survival_probe', 'covariate_gain', 'transfer', 'small_clinic', 'table_baseline', 'Target',
-           'Predictor', 'save', 'load', 'fine_tune', 'supervised', 'ap', 'auc', 'balanced_accuracy', 'bootstrap',
-           'brier', 'c_index', 'class_probabilities', 'compare', 'concordance', 'ece', 'holm', 'interval_over',
-           'interval_table', 'intervals', 'KIND_METRICS', 'mae', 'Metric', 'metric_maker', 'METRICS', 'pearson',
-           'plot_differences', 'plot_reliability', 'r2', 'subject_weights']
+           'Predictor', 'save', 'load', 'fine_tune', 'supervised', 'tuned_config', 'teaching_views', 'ap', 'auc',
+           'balanced_accuracy', 'bootstrap', 'brier', 'c_index', 'class_probabilities', 'compare', 'concordance', 'ece',
+           'holm', 'interval_over', 'interval_table', 'intervals', 'KIND_METRICS', 'mae', 'Metric', 'metric_maker',
+           'METRICS', 'pearson', 'plot_differences', 'plot_reliability', 'r2', 'subject_weights']
 
 # %% ../nbs/09_evaluate.ipynb #53c38f13
 import copy
@@ -871,7 +871,7 @@ class Predictor:
         "What the network gives, in evaluation mode."
         import torch
         from multimodal_pop.loop import read_rows
-        from multimodal_pop.views import to_float
+        from multimodal_pop.views import plain_view
         rows_on_disk = isinstance(getattr(inputs, "dtype", None), np.dtype)  # perhaps: as an array they would all be read at once
         x = inputs.images if hasattr(inputs, "images") else inputs if rows_on_disk else np.asarray(inputs)
         if x is None:
@@ -892,7 +892,7 @@ class Predictor:
                 if not torch.isfinite(part).all():
                     lost = np.append(np.zeros(start, bool), ~torch.isfinite(part).flatten(1).all(1).cpu().numpy())
                     raise CohortError(f"inputs are not finite in {row_list(lost)}; leave these rows out")
-                out.append(self.network(to_float(part) if part.ndim == 4 else part).float().cpu())
+                out.append(self.network(plain_view(part, self.config.get("side")) if part.ndim == 4 else part).float().cpu())
         return torch.cat(out).numpy()
 
     def _check_width(self, x:Any) -> None:
@@ -905,11 +905,11 @@ class Predictor:
             )
 
     def _check_size(self, x:Any) -> None:
-        "Refuse images of other channels than those learned from, and warn of another size."
+        "Refuse images of other channels than those learned from, and warn of another size, unless training resized its images, too."
         channels, trained = self.config.get("channels"), self.config.get("image_size")
         if channels is not None and (x.ndim != 4 or x.shape[1] != channels):
             raise CohortError(f"inputs have shape {tuple(x.shape)}; this predictor takes images of {channels} channels, (n, {channels}, h, w)")
-        if trained is not None and list(trained) != list(x.shape[2:]):
+        if trained and list(trained) != list(x.shape[2:]):
             size, given = (" × ".join(map(str, sides)) for sides in (trained, x.shape[2:]))
             warnings.warn(f"the predictor learned from images of {size} pixels, these have {given}: resize them", CohortWarning, stacklevel=4)
 
@@ -993,8 +993,7 @@ def fine_tune(
     **options:Any, # epochs, batch_size, lr, augment, and whatever `train` takes
 ) -> Predictor: # on images alone
     "Train a copy of a pretrained encoder with a new head; the model given stays as it is."
-    model.image_source(cohort)  # complains of images that the model can't read
-    config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)}
+    config = tuned_config(model, cohort, options.get("augment"))
     return _teach(model.image, config, cohort, target, labels, seed, frozen, {"lr": 1e-2 if frozen else 1e-3} | options)
 
 def supervised(
@@ -1022,7 +1021,6 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
     "The path of both: draw labels, build, train, hand over."
     from multimodal_pop.encoders import Frozen
     from multimodal_pop.loop import train
-    from multimodal_pop.views import ImageViews
     names = [target] if isinstance(target, str) else list(target)
     rows = _labelled_rows(cohort, names, labels, seed=seed)
     targets = _make_targets(cohort, names, rows)
@@ -1030,10 +1028,8 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
     network = _network(config, encoder, targets)
     if frozen:
         network[0] = Frozen(network[0])
-    augment = options.pop("augment", "cardiac")
-    views = ImageViews(augment) if isinstance(augment, str) else augment
-    size = getattr(views, "size", None)
-    config["image_size"] = [size, size] if size else list(cohort.images.shape[2:])
+    views, sizes = teaching_views(cohort.images, options.pop("augment", "cardiac"), config.get("side"))
+    config |= sizes
     batch_size = min(options.pop("batch_size", 128), len(rows))
     epochs = options.pop("epochs", None)
     epochs = max(30, -(-150 * batch_size // len(rows))) if epochs is None else epochs  # 0 is an answer, too
@@ -1042,6 +1038,29 @@ def _teach(encoder, config, cohort, target, labels, seed, frozen, options) -> Pr
     if frozen:
         network[0] = network[0].module
     return Predictor(network.eval(), targets, config, history)
+
+# %% ../nbs/09_evaluate.ipynb #224859fd
+def tuned_config(
+    model:Any, # a pretrained `Model`
+    cohort:Any, # whose images it shall learn from
+    augment:Any=None, # of the caller; a function decides itself of what size its views are
+) -> dict: # encoder, its options and the side of its images
+    "How to build the encoder again. Raises `CohortError` for images that the model can't read."
+    from multimodal_pop.pretrain import trained_side
+    own = augment is not None and not isinstance(augment, str)
+    model.image_source(cohort, resized=not own or bool(getattr(augment, "size", None)))
+    return {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)} | {"side": None if own else trained_side(model.config)}
+
+def teaching_views(
+    images:Any, # (n, c, h, w)
+    augment:Any, # name of a preset, or a function (images, generator) -> views
+    side:int|None=None, # of the views of a preset, pixels; None = as the images
+) -> tuple[Any, dict]: # views, and what a `Predictor` needs to know of sizes
+    "Random views for teaching. What they bring to one side, the predictor will bring to it, too."
+    from multimodal_pop.views import ImageViews
+    views = ImageViews(augment, size=side) if isinstance(augment, str) else augment
+    side = getattr(views, "size", None)
+    return views, {"side": side, "image_size": None if side else list(images.shape[2:])}
 
 # %% ../nbs/09_evaluate.ipynb #8d6ffa2c
 def _supervised_objective(

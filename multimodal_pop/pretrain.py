@@ -42,7 +42,7 @@ from .losses import (Temperature, alignment, barlow_twins_loss, clip_loss, colum
 from .loop import (Batch, call, check_settings, Checkpoints, ColumnLog, encode_on_disk, LARS, learning_rate_factor,
                                  make_batch, make_optimizer, mark, OnlineProbe, probe_score, read_ahead, read_rows, ridge_r2, Source, start,
                                  TensorBoardLog, train, TrainState, Validation)
-from .views import ImageViews, corrupt_columns, to_float
+from .views import ImageViews, corrupt_columns, plain_view, to_float
 
 # %% ../nbs/08_pretrain.ipynb #826548bb
 # one door to the room: what the chapter before defines comes along
@@ -151,8 +151,7 @@ def pixels(self:Model,
     images:Tensor, # as stored, (b, c, h, w)
 ) -> Tensor: # float, of the size that training gave to the encoder
     "Images as the encoder saw them: without chance, but resized if training resized."
-    side = trained_side(self.config)
-    return ImageViews("none", size=side)(images, torch.Generator()) if side else to_float(images)
+    return plain_view(images, trained_side(self.config))
 
 def image_source(self:Model,
     cohort:Cohort, # with images

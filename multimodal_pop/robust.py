@@ -28,14 +28,13 @@ from torch import Tensor, nn
 
 from .cohort import CohortError, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, read_json, seeded
-from .evaluate import (IMAGE_OPTIONS, Predictor, Target, _network, auc, check_embedding, cross_val_probs, deal_folds,
-                                     interval_over)
+from .evaluate import (Predictor, Target, _network, auc, check_embedding, cross_val_probs, deal_folds,
+                                     interval_over, teaching_views, tuned_config)
 from .losses import _both_ways, _check_pair, full_precision, similarity
 from .noise import NoiseEstimate, centred_log, estimate_noise, fit_pool, training_margin
 from .rates import _codes, _read_audit
 from .loop import mark, Source, train
 from .pretrain import image_and_table, method, near
-from .views import ImageViews
 
 # %% ../nbs/12_robust.ipynb #da72376a
 def cross_entropy(
@@ -562,13 +561,15 @@ def _teach_network(model:Any, cohort:Any, lesson:Lesson, method:str, settings:Se
                    augment:Any="cardiac", **options:Any) -> Predictor:
     "Fine-tune a copy of a pretrained encoder (two copies for co-teaching, of which the first is kept)."
     rows, k = np.flatnonzero(lesson.keep), lesson.target.shape[1]
-    config = {name: model.config[name] for name in ("encoder", *IMAGE_OPTIONS)} | {"seed": seed, "method": method, "rows": len(rows)}
+    config = tuned_config(model, cohort, augment) | {"seed": seed, "method": method, "rows": len(rows)}
+    views, sizes = teaching_views(cohort.images, augment, config["side"])
+    config |= sizes
     networks = [
         _network(config | {"seed": seed + 7919 * i}, copy.deepcopy(model.image), [_target(k)])
         for i in range(1 + METHODS[method].twins)
     ]
     objective = _RobustObjective(_Twins(networks) if len(networks) > 1 else networks[0], lesson, method,
-                                 settings=settings, views=ImageViews(augment) if isinstance(augment, str) else augment)
+                                 settings=settings, views=views)
     batch_size = min(options.pop("batch_size", 128), len(rows))
     options = {"epochs": max(30, -(-150 * batch_size // len(rows))), "lr": 1e-3} | options
     history = train(objective, Source(images=cohort.images), objective, rows=rows, batch_size=batch_size, seed=seed, **options)

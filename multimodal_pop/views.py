@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DRAWS', 'LUMA', 'NONE', 'PRESETS', 'GEOMETRY', 'COLOUR', 'plot_views', 'to_float', 'draw', 'affine_maps', 'resample',
-           'hue_matrix', 'colour_maps', 'recolour', 'blur', 'pixel_noise', 'ImageViews', 'choose_columns', 'redraw',
-           'corrupt_columns', 'mask_columns']
+           'hue_matrix', 'colour_maps', 'recolour', 'blur', 'pixel_noise', 'ImageViews', 'plain_view', 'choose_columns',
+           'redraw', 'corrupt_columns', 'mask_columns']
 
 # %% ../nbs/05_views.ipynb #59e2a74c
 import math
@@ -271,6 +271,14 @@ class ImageViews:
     def __repr__(self) -> str:
         changed = {k: v for k, v in self.settings.items() if v != NONE[k]}
         return f"ImageViews({self.preset!r}, size={self.size}, {changed})"
+
+# %% ../nbs/05_views.ipynb #5119cfa8
+def plain_view(
+    images:Tensor, # (b, c, h, w), uint8 or float in [0, 1]
+    size:int|None=None, # side of the output, pixels; None keeps height and width
+) -> Tensor: # (b, c, size, size) or (b, c, h, w); float32 in [0, 1]
+    "Images as an encoder sees them when it is asked and not taught: no chance, but of the size that training gave."
+    return ImageViews("none", size=size)(images, torch.Generator()) if size else to_float(images)
 
 # %% ../nbs/05_views.ipynb #dc7fc082
 def choose_columns(
