@@ -23,7 +23,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 from sklearn.linear_model import MultiTaskLasso
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema, task_kind
+from .cohort import Cohort, CohortError, CohortWarning, Schema, same_rows, subject_codes, task_kind
 from .core import generator
 from .evaluate import check_embedding
 from .dependence import design, gram_matrix, normal_scores
@@ -171,24 +171,45 @@ def align(
     *,
     labels:Any=None, # (n, t) or (n,) binary or continuous tasks of the training rows, NaN = missing; None: label-free
     schema:Schema|None=None, # what the columns hold; None: inferred
-) -> Aligned: # matrices over the same rows
+    subject:Sequence|None=None, # who each row belongs to, (n,); None: everybody has one row
+) -> Aligned: # matrices over the same people, one row each
     "Bring everything to standard form. A category becomes the score of its levels that the embedding tells best."
+    same_rows(table=table, labels=labels, subject=subject)
     z = check_embedding(embedding, "embedding")
     if len(z) != len(table):
         raise CohortError(f"embedding has {len(z)} rows, but the table {len(table)}; they must match row by row")
-    calm, z = whiten(np.column_stack([normal_scores(axis) for axis in z.T])), whiten(z)
+    who = subject_codes(subject, len(table))
+    z = _one_row(z, who)
+    calm, z = _evenly(whiten(np.column_stack([normal_scores(axis) for axis in z.T])), who), whiten(z)
     labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
         raise CohortError(f"labels have {len(labels)} rows, but the table {len(table)}")
     d = design(table, schema=schema, gaps=False)
     x, levels = np.empty((len(z), len(d.columns)), np.float32), np.maximum(np.bincount(d.owner, minlength=len(d.columns)) - 1, 1)
     for j in range(len(d.columns)):
-        block = d.matrix[:, d.owner == j]
+        block = np.nan_to_num(_one_row(np.where(d.known[:, [j]], d.matrix[:, d.owner == j], np.nan), who))
         x[:, j] = block[:, 0] if block.shape[1] == 1 else _best_axis(block, z)
-    y = np.zeros((len(z), 0)) if labels is None else labels.to_numpy(float)
-    for name in () if labels is None else labels.columns[labels.nunique() < 2]:
+    y = np.zeros((len(z), 0)) if labels is None else _one_label(labels, who)
+    for name in () if labels is None else labels.columns[pd.DataFrame(y).nunique() < 2]:
         warnings.warn(f"task {name!r} has one value only; it has no say in the choice", CohortWarning, stacklevel=2)
     return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns), levels, calm)
+
+# %% ../nbs/16_strategies.ipynb #7e839101
+def _one_row(values:np.ndarray, who:np.ndarray) -> np.ndarray: # (people, q)
+    "The mean of each person's known rows; NaN where none is known."
+    return values if who[-1] == len(who) - 1 else pd.DataFrame(values).groupby(who).mean().to_numpy(values.dtype)
+
+def _evenly(z:np.ndarray, who:np.ndarray) -> np.ndarray: # (people, r)
+    "People of few rows lie farther out than people of many, in table and image alike; here all lie equally far, on average."
+    rows, size = np.bincount(who), (z ** 2).mean(1)
+    return z if rows.max() == 1 else (z / np.sqrt(pd.Series(size).groupby(rows).transform("mean").to_numpy())[:, None]).astype(z.dtype)
+
+def _one_label(labels:pd.DataFrame, who:np.ndarray) -> np.ndarray: # (people, t)
+    "A person has a disease if any row has, as in the split of a cohort; an amount is the mean of the rows."
+    yes = (labels.isin([0, 1]) | labels.isna()).all().to_numpy()
+    y = labels.to_numpy(float)
+    return np.where(yes, pd.DataFrame(y).groupby(who).max(), _one_row(y, who))
+
 
 # %% ../nbs/16_strategies.ipynb #92df1c45
 def task_numbers(
