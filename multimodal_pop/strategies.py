@@ -23,7 +23,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 from sklearn.linear_model import MultiTaskLasso
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema, same_rows, subject_codes, task_kind
+from .cohort import Cohort, CohortError, CohortWarning, row_list, Schema, same_rows, subject_codes, task_kind
 from .core import generator
 from .evaluate import check_embedding
 from .dependence import design, gram_matrix, normal_scores
@@ -220,6 +220,8 @@ def task_numbers(
     "Tasks as numbers. Of more than two classes each becomes a task of its own."
     labels, parts = pd.DataFrame(labels), {}
     for name, values in labels.items():
+        if pd.api.types.is_numeric_dtype(values) and (bad := np.isinf(values.to_numpy(float, na_value=np.nan))).any():
+            raise CohortError(f"task {str(name)!r} is infinite in {row_list(bad)}; make these labels missing")
         many = ((kinds or {}).get(name) or task_kind(values)) == "multiclass"
         if not many and (pd.api.types.is_numeric_dtype(values) or not values.notna().any()):
             parts[str(name)] = values.astype(float)
@@ -449,21 +451,38 @@ def stability_selection(m:Moments, *, k:int|None=None, seed:int=0, halves:int=20
 
 # %% ../nbs/16_strategies.ipynb #27201258
 @strategy("knockoffs")
-def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, **_) -> Choice:
-    "Gaussian second-order knockoffs: a column must beat its own counterfeit (Barber & Candès 2015; Candès et al. 2018)."
-    gram = m.gram + 1e-3 * np.eye(len(m.columns))
+def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, alike:float=0.98, **_) -> Choice:
+    "Gaussian second-order knockoffs: a column must beat its own counterfeit (Barber & Candès 2015; Candès et al. 2018). Copies send one for all."
+    live = np.flatnonzero(np.diag(m.gram) > 0.5)  # a column without spread would make the least eigenvalue 0, and so would a copy
+    family = column_clusters(m, live, alike)
+    live = np.array([min(live[family == f], key=lambda j: str(m.columns[j])) for f in np.unique(family)], int)
+    score, keep = np.zeros(len(m.columns)), np.zeros(len(m.columns), bool)
+    if len(live):
+        score[live], keep[live] = _against_counterfeits(m, live, q, seed)
+    return Choice(score, keep & m.visible())
+
+
+# %% ../nbs/16_strategies.ipynb #0771f058
+def _against_counterfeits(m:Moments, at:np.ndarray, q:float, seed:int) -> tuple[np.ndarray, np.ndarray]:
+    "By how much each of some columns beats its counterfeit, (k,), and which beat it surely enough, (k,)."
+    gram, eye = m.gram[np.ix_(at, at)] + 1e-3 * np.eye(len(at)), np.eye(len(at))
     # s: how much a counterfeit may differ from its column, the same for all and as much as the correlations allow
-    s = np.full(len(gram), min(1.0, 1.99 * np.linalg.eigvalsh(gram)[0]))
-    shift = np.eye(len(gram)) - np.linalg.solve(gram, np.diag(s))
-    spread = np.linalg.cholesky(2 * np.diag(s) - s[:, None] * np.linalg.solve(gram, np.diag(s)) + 1e-9 * np.eye(len(gram)))
-    noise = generator(seed, "knockoffs").standard_normal((len(gram), m.r)) / np.sqrt(m.n)
-    joint = np.block([[gram, gram - np.diag(s)], [gram - np.diag(s), gram]])
-    cross = np.vstack([m.cross, shift.T @ m.cross + spread @ noise])
+    s = min(1.0, 1.99 * np.linalg.eigvalsh(gram)[0])
+    if s < 0.004:  # half of it comes from the ridge
+        warnings.warn("knockoffs: some columns are sums of others, or there are more columns than people, so that counterfeits hardly"
+                      " differ from their columns; little or nothing can be found", CohortWarning, stacklevel=4)
+    given = np.linalg.solve(gram, s * eye)
+    values, axes = np.linalg.eigh(2 * s * eye - s * given)
+    spread = axes * np.sqrt(np.maximum(values, 0)) @ axes.T
+    noise = np.array([generator(seed, "knockoffs", str(m.columns[j])).standard_normal(m.r) for j in at]) / np.sqrt(m.n)
+    joint = np.block([[gram, gram - s * eye], [gram - s * eye, gram]])
+    cross = np.vstack([m.cross[at], (eye - given).T @ m.cross[at] + spread @ noise])
     # columns and counterfeits compete in one ridge regression of the embedding
     own, fake = np.split((np.linalg.solve(joint + 0.1 * np.eye(len(joint)), cross) ** 2).sum(1), 2)
     w = own - fake
     passed = [t for t in np.sort(np.abs(w)) if t > 0 and (1 + (w <= -t).sum()) / max((w >= t).sum(), 1) <= q]
-    return Choice(w, (w >= passed[0]) & m.visible() if passed else np.zeros(len(w), bool))
+    return w, w >= passed[0] if passed else np.zeros(len(w), bool)
+
 
 # %% ../nbs/16_strategies.ipynb #2400f289
 def recovery(
