@@ -97,7 +97,10 @@ def _as_embedding(y:Any, n:int) -> np.ndarray:
     if y.ndim > 2:
         raise CohortError(f"y has shape {y.shape}; give an embedding (rows, dimensions), or a target (rows,)")
     if y.ndim == 2 and y.shape[1] > 1:
-        return y
+        try:
+            return y.astype(float)
+        except (TypeError, ValueError) as error:
+            raise CohortError("the embedding holds what is not a number; leave columns of text out of it") from error
     codes, levels = pd.factorize(y.ravel())
     if (unknown := codes < 0).any():  # as a code, −1 would stand for the last class
         raise CohortError(f"the target y is missing in {row_list(unknown)}; leave these rows out of table and target")
@@ -136,12 +139,14 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
     ) -> "ColumnSelector": # with support_, ranking_, scores_, stability_, detail_
         "Choose. Raises `CohortError` (a `ValueError`) for tables, embeddings and names that do not fit."
         same_rows(X=X, y=y, labels=labels, subject=subject)
-        if self.k is not None and (not isinstance(self.k, (int, np.integer)) or self.k < 1):
+        if self.k is not None and (not isinstance(self.k, (int, np.integer)) or isinstance(self.k, bool) or self.k < 1):
             raise CohortError(f"k is {self.k!r}; give a whole number of columns, or None for as many as the strategy finds")
         if not (0 < self.level < 1 and self.subsamples >= 0):
             raise CohortError(
                 f"level is {self.level} and subsamples {self.subsamples}; give a chance between 0 and 1, and 0 or more subsamples"
             )
+        if not isinstance(self.schema, Schema | None):
+            raise CohortError(f"schema is {self.schema!r}; give a Schema, such as cohort.schema, or None to infer it")
         table, schema = _as_table(self, X)
         aligned = align(table, _as_embedding(y, len(table)), labels=labels, schema=schema, subject=subject)
         choice = self._choose(aligned.moments())
@@ -393,7 +398,8 @@ def _propose(
                 seen.add(tuple(columns))
                 rows.append({"strategy": name, "size": len(columns), "columns": columns, **criteria(columns)})
     by = "surrogate, labels" if labels.shape[1] else "surrogate, label-free"
-    return pd.DataFrame(rows, columns=["strategy", "size", "columns", *criteria.found]).sort_values(by, ascending=False, kind="stable", ignore_index=True).assign(surrogate=lambda t: t[by])
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys(["strategy", "size", "columns", *criteria.found])))
+    return table.sort_values(by, ascending=False, kind="stable", ignore_index=True).assign(surrogate=lambda t: t[by])
 
 # %% ../nbs/16_selection.ipynb #22253770
 @dataclass(eq=False, repr=False)

@@ -133,7 +133,7 @@ class Moments:
         return self.cross.shape[1]
 
     @property
-    def visibility(self) -> np.ndarray: # (p,) share of a column that the embedding tells, adjusted for chance
+    def visibility(self) -> np.ndarray: # (p,) share of a column, gaps included, that the embedding tells, adjusted for chance
         return np.where(np.diag(self.gram) > 0.5, 1 - np.minimum(np.diag(self.rest), 1), 0)  # constants have nothing to see
 
     @property
@@ -164,6 +164,17 @@ def whiten(
         raise CohortError("the embedding is constant: there is nothing that a column could be seen in")
     return ((unit @ axes[:, order]) / np.sqrt(values[order])).astype(np.float32)
 
+# %% ../nbs/16_strategies.ipynb #028e2178
+def _whiten_told(z:np.ndarray) -> np.ndarray: # (n, r)
+    "`whiten`, with a warning if few people leave much of the embedding out of sight."
+    white = whiten(z)
+    kept = ((standardise(z).T @ white / len(z)) ** 2).sum() / z.shape[1]
+    if white.shape[1] == max(1, len(z) // 8) and kept < 0.8:
+        warnings.warn(f"{len(z)} people are few for an embedding of {z.shape[1]} dimensions: {white.shape[1]} axes are looked at, which"
+                      f" hold {kept:.0%} of its variance; a column that only the others show counts as not visible", CohortWarning, stacklevel=3)
+    return white
+
+
 # %% ../nbs/16_strategies.ipynb #6c1cc489
 def align(
     table:pd.DataFrame, # (n, p) mixed kinds, gaps allowed
@@ -180,7 +191,7 @@ def align(
         raise CohortError(f"embedding has {len(z)} rows, but the table {len(table)}; they must match row by row")
     who = subject_codes(subject, len(table))
     z = _one_row(z, who)
-    calm, z = _evenly(whiten(np.column_stack([normal_scores(axis) for axis in z.T])), who), whiten(z)
+    calm, z = _evenly(whiten(np.column_stack([normal_scores(axis) for axis in z.T])), who), _whiten_told(z)
     labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
         raise CohortError(f"labels have {len(labels)} rows, but the table {len(table)}")
@@ -281,7 +292,7 @@ def take_none(m:Moments, **_) -> Choice:
 @strategy("random")
 def take_random(m:Moments, *, k:int|None=None, seed:int=0, **_) -> Choice:
     "Any columns; a quarter of them if nothing else is said."
-    score = generator(seed, "random columns").random(len(m.columns))
+    score = np.array([generator(seed, "random columns", str(c)).random() for c in m.columns])  # the table's order has no say
     return Choice(score, score >= np.sort(score)[-max(1, len(score) // 4)])
 
 @strategy("expert")
