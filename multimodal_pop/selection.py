@@ -97,7 +97,10 @@ def _as_embedding(y:Any, n:int) -> np.ndarray:
     if y.ndim > 2:
         raise CohortError(f"y has shape {y.shape}; give an embedding (rows, dimensions), or a target (rows,)")
     if y.ndim == 2 and y.shape[1] > 1:
-        return y
+        try:
+            return y.astype(float)
+        except (TypeError, ValueError) as error:
+            raise CohortError("the embedding holds what is not a number; leave columns of text out of it") from error
     codes, levels = pd.factorize(y.ravel())
     if (unknown := codes < 0).any():  # as a code, −1 would stand for the last class
         raise CohortError(f"the target y is missing in {row_list(unknown)}; leave these rows out of table and target")
@@ -131,17 +134,21 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
         X:Any, # table: DataFrame of mixed kinds, or (n, p) array; gaps allowed
         y:Any=None, # frozen embedding (n, d), or a target (n,)
         labels:Any=None, # (n, t) or (n,) tasks of the training rows; they make the surrogate aware of them
+        *,
+        subject:Sequence|None=None, # who each row belongs to, (n,); None: everybody has one row
     ) -> "ColumnSelector": # with support_, ranking_, scores_, stability_, detail_
         "Choose. Raises `CohortError` (a `ValueError`) for tables, embeddings and names that do not fit."
-        same_rows(X=X, y=y, labels=labels)
-        if self.k is not None and (not isinstance(self.k, (int, np.integer)) or self.k < 1):
+        same_rows(X=X, y=y, labels=labels, subject=subject)
+        if self.k is not None and (not isinstance(self.k, (int, np.integer)) or isinstance(self.k, bool) or self.k < 1):
             raise CohortError(f"k is {self.k!r}; give a whole number of columns, or None for as many as the strategy finds")
         if not (0 < self.level < 1 and self.subsamples >= 0):
             raise CohortError(
                 f"level is {self.level} and subsamples {self.subsamples}; give a chance between 0 and 1, and 0 or more subsamples"
             )
+        if not isinstance(self.schema, Schema | None):
+            raise CohortError(f"schema is {self.schema!r}; give a Schema, such as cohort.schema, or None to infer it")
         table, schema = _as_table(self, X)
-        aligned = align(table, _as_embedding(y, len(table)), labels=labels, schema=schema)
+        aligned = align(table, _as_embedding(y, len(table)), labels=labels, schema=schema, subject=subject)
         choice = self._choose(aligned.moments())
         self.scores_, self.detail_, self.ranking_ = choice.score, choice.detail, _rank_columns(choice)
         self.support_ = self._keep(choice)
@@ -378,7 +385,8 @@ def _propose(
 ) -> pd.DataFrame: # strategy, columns, size and every criterion; best expected AUC first
     "Every strategy's subsets, scored in closed form; equal subsets once."
     labels = _cohort_tasks(train, tasks)
-    m = align(train.table, embedding, labels=labels if labels.shape[1] else None, schema=train.schema).moments()
+    labels_or_none = labels if labels.shape[1] else None
+    m = align(train.table, embedding, labels=labels_or_none, schema=train.schema, subject=train.subject).moments()
     criteria, rows, seen = Criteria(m), [], set()
     for name in strategies:
         for k in (None, *sizes):
@@ -390,7 +398,8 @@ def _propose(
                 seen.add(tuple(columns))
                 rows.append({"strategy": name, "size": len(columns), "columns": columns, **criteria(columns)})
     by = "surrogate, labels" if labels.shape[1] else "surrogate, label-free"
-    return pd.DataFrame(rows).sort_values(by, ascending=False, kind="stable", ignore_index=True).assign(surrogate=lambda t: t[by])
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys(["strategy", "size", "columns", *criteria.found])))
+    return table.sort_values(by, ascending=False, kind="stable", ignore_index=True).assign(surrogate=lambda t: t[by])
 
 # %% ../nbs/16_selection.ipynb #22253770
 @dataclass(eq=False, repr=False)
@@ -673,7 +682,7 @@ def _columns_of(how:Any, train:Cohort, embedding:np.ndarray|None, seed:int, task
         labels = _cohort_tasks(train, tasks)
         chosen = ColumnSelector(
             how, k, groups=groups, subsamples=0, schema=train.schema, random_state=seed
-        ).fit(train.table, embedding, labels=labels if labels.shape[1] else None)
+        ).fit(train.table, embedding, labels=labels if labels.shape[1] else None, subject=train.subject)
         return [str(c) for c in train.table.columns[chosen.support_]]
     return list(how(train, embedding, seed) if callable(how) else how)
 
@@ -957,7 +966,7 @@ def _prepare(train:Cohort, recipe:Mapping, embedding:Callable|None, options:dict
     "The subsets of a world, every criterion's score, and the milliseconds that the surrogate took for one."
     z = (train_subset(train, train[:200], train.columns, embed=True, **{**options, "progress": False})["embedding"]
          if embedding is None else embedding())
-    m = align(train.table, z, labels=train.labels, schema=train.schema).moments()
+    m = align(train.table, z, labels=train.labels, schema=train.schema, subject=train.subject).moments()
     drawn, criteria = draw_subsets(m, **recipe), Criteria(m)
     cheap = pd.DataFrame([criteria(columns) for columns in drawn["columns"]])
     start, surrogate = time.perf_counter(), criteria.found["surrogate, labels"]

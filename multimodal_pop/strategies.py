@@ -23,7 +23,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 from sklearn.linear_model import MultiTaskLasso
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema, task_kind
+from .cohort import Cohort, CohortError, CohortWarning, row_list, Schema, same_rows, subject_codes, task_kind
 from .core import generator
 from .evaluate import check_embedding
 from .dependence import design, gram_matrix, normal_scores
@@ -133,7 +133,7 @@ class Moments:
         return self.cross.shape[1]
 
     @property
-    def visibility(self) -> np.ndarray: # (p,) share of a column that the embedding tells, adjusted for chance
+    def visibility(self) -> np.ndarray: # (p,) share of a column, gaps included, that the embedding tells, adjusted for chance
         return np.where(np.diag(self.gram) > 0.5, 1 - np.minimum(np.diag(self.rest), 1), 0)  # constants have nothing to see
 
     @property
@@ -164,6 +164,17 @@ def whiten(
         raise CohortError("the embedding is constant: there is nothing that a column could be seen in")
     return ((unit @ axes[:, order]) / np.sqrt(values[order])).astype(np.float32)
 
+# %% ../nbs/16_strategies.ipynb #028e2178
+def _whiten_told(z:np.ndarray) -> np.ndarray: # (n, r)
+    "`whiten`, with a warning if few people leave much of the embedding out of sight."
+    white = whiten(z)
+    kept = ((standardise(z).T @ white / len(z)) ** 2).sum() / z.shape[1]
+    if white.shape[1] == max(1, len(z) // 8) and kept < 0.8:
+        warnings.warn(f"{len(z)} people are few for an embedding of {z.shape[1]} dimensions: {white.shape[1]} axes are looked at, which"
+                      f" hold {kept:.0%} of its variance; a column that only the others show counts as not visible", CohortWarning, stacklevel=3)
+    return white
+
+
 # %% ../nbs/16_strategies.ipynb #6c1cc489
 def align(
     table:pd.DataFrame, # (n, p) mixed kinds, gaps allowed
@@ -171,24 +182,45 @@ def align(
     *,
     labels:Any=None, # (n, t) or (n,) binary or continuous tasks of the training rows, NaN = missing; None: label-free
     schema:Schema|None=None, # what the columns hold; None: inferred
-) -> Aligned: # matrices over the same rows
+    subject:Sequence|None=None, # who each row belongs to, (n,); None: everybody has one row
+) -> Aligned: # matrices over the same people, one row each
     "Bring everything to standard form. A category becomes the score of its levels that the embedding tells best."
+    same_rows(table=table, labels=labels, subject=subject)
     z = check_embedding(embedding, "embedding")
     if len(z) != len(table):
         raise CohortError(f"embedding has {len(z)} rows, but the table {len(table)}; they must match row by row")
-    calm, z = whiten(np.column_stack([normal_scores(axis) for axis in z.T])), whiten(z)
+    who = subject_codes(subject, len(table))
+    z = _one_row(z, who)
+    calm, z = _evenly(whiten(np.column_stack([normal_scores(axis) for axis in z.T])), who), _whiten_told(z)
     labels = None if labels is None else task_numbers(labels)
     if labels is not None and len(labels) != len(table):
         raise CohortError(f"labels have {len(labels)} rows, but the table {len(table)}")
     d = design(table, schema=schema, gaps=False)
     x, levels = np.empty((len(z), len(d.columns)), np.float32), np.maximum(np.bincount(d.owner, minlength=len(d.columns)) - 1, 1)
     for j in range(len(d.columns)):
-        block = d.matrix[:, d.owner == j]
+        block = np.nan_to_num(_one_row(np.where(d.known[:, [j]], d.matrix[:, d.owner == j], np.nan), who))
         x[:, j] = block[:, 0] if block.shape[1] == 1 else _best_axis(block, z)
-    y = np.zeros((len(z), 0)) if labels is None else labels.to_numpy(float)
-    for name in () if labels is None else labels.columns[labels.nunique() < 2]:
+    y = np.zeros((len(z), 0)) if labels is None else _one_label(labels, who)
+    for name in () if labels is None else labels.columns[pd.DataFrame(y).nunique() < 2]:
         warnings.warn(f"task {name!r} has one value only; it has no say in the choice", CohortWarning, stacklevel=2)
     return Aligned(tuple(table.columns), x, z, y, () if labels is None else tuple(labels.columns), levels, calm)
+
+# %% ../nbs/16_strategies.ipynb #7e839101
+def _one_row(values:np.ndarray, who:np.ndarray) -> np.ndarray: # (people, q)
+    "The mean of each person's known rows; NaN where none is known."
+    return values if who[-1] == len(who) - 1 else pd.DataFrame(values).groupby(who).mean().to_numpy(values.dtype)
+
+def _evenly(z:np.ndarray, who:np.ndarray) -> np.ndarray: # (people, r)
+    "People of few rows lie farther out than people of many, in table and image alike; here all lie equally far, on average."
+    rows, size = np.bincount(who), (z ** 2).mean(1)
+    return z if rows.max() == 1 else (z / np.sqrt(pd.Series(size).groupby(rows).transform("mean").to_numpy())[:, None]).astype(z.dtype)
+
+def _one_label(labels:pd.DataFrame, who:np.ndarray) -> np.ndarray: # (people, t)
+    "A person has a disease if any row has, as in the split of a cohort; an amount is the mean of the rows."
+    yes = (labels.isin([0, 1]) | labels.isna()).all().to_numpy()
+    y = labels.to_numpy(float)
+    return np.where(yes, pd.DataFrame(y).groupby(who).max(), _one_row(y, who))
+
 
 # %% ../nbs/16_strategies.ipynb #92df1c45
 def task_numbers(
@@ -199,6 +231,8 @@ def task_numbers(
     "Tasks as numbers. Of more than two classes each becomes a task of its own."
     labels, parts = pd.DataFrame(labels), {}
     for name, values in labels.items():
+        if pd.api.types.is_numeric_dtype(values) and (bad := np.isinf(values.to_numpy(float, na_value=np.nan))).any():
+            raise CohortError(f"task {str(name)!r} is infinite in {row_list(bad)}; make these labels missing")
         many = ((kinds or {}).get(name) or task_kind(values)) == "multiclass"
         if not many and (pd.api.types.is_numeric_dtype(values) or not values.notna().any()):
             parts[str(name)] = values.astype(float)
@@ -258,7 +292,7 @@ def take_none(m:Moments, **_) -> Choice:
 @strategy("random")
 def take_random(m:Moments, *, k:int|None=None, seed:int=0, **_) -> Choice:
     "Any columns; a quarter of them if nothing else is said."
-    score = generator(seed, "random columns").random(len(m.columns))
+    score = np.array([generator(seed, "random columns", str(c)).random() for c in m.columns])  # the table's order has no say
     return Choice(score, score >= np.sort(score)[-max(1, len(score) // 4)])
 
 @strategy("expert")
@@ -428,21 +462,38 @@ def stability_selection(m:Moments, *, k:int|None=None, seed:int=0, halves:int=20
 
 # %% ../nbs/16_strategies.ipynb #27201258
 @strategy("knockoffs")
-def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, **_) -> Choice:
-    "Gaussian second-order knockoffs: a column must beat its own counterfeit (Barber & Candès 2015; Candès et al. 2018)."
-    gram = m.gram + 1e-3 * np.eye(len(m.columns))
+def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, alike:float=0.98, **_) -> Choice:
+    "Gaussian second-order knockoffs: a column must beat its own counterfeit (Barber & Candès 2015; Candès et al. 2018). Copies send one for all."
+    live = np.flatnonzero(np.diag(m.gram) > 0.5)  # a column without spread would make the least eigenvalue 0, and so would a copy
+    family = column_clusters(m, live, alike)
+    live = np.array([min(live[family == f], key=lambda j: str(m.columns[j])) for f in np.unique(family)], int)
+    score, keep = np.zeros(len(m.columns)), np.zeros(len(m.columns), bool)
+    if len(live):
+        score[live], keep[live] = _against_counterfeits(m, live, q, seed)
+    return Choice(score, keep & m.visible())
+
+
+# %% ../nbs/16_strategies.ipynb #0771f058
+def _against_counterfeits(m:Moments, at:np.ndarray, q:float, seed:int) -> tuple[np.ndarray, np.ndarray]:
+    "By how much each of some columns beats its counterfeit, (k,), and which beat it surely enough, (k,)."
+    gram, eye = m.gram[np.ix_(at, at)] + 1e-3 * np.eye(len(at)), np.eye(len(at))
     # s: how much a counterfeit may differ from its column, the same for all and as much as the correlations allow
-    s = np.full(len(gram), min(1.0, 1.99 * np.linalg.eigvalsh(gram)[0]))
-    shift = np.eye(len(gram)) - np.linalg.solve(gram, np.diag(s))
-    spread = np.linalg.cholesky(2 * np.diag(s) - s[:, None] * np.linalg.solve(gram, np.diag(s)) + 1e-9 * np.eye(len(gram)))
-    noise = generator(seed, "knockoffs").standard_normal((len(gram), m.r)) / np.sqrt(m.n)
-    joint = np.block([[gram, gram - np.diag(s)], [gram - np.diag(s), gram]])
-    cross = np.vstack([m.cross, shift.T @ m.cross + spread @ noise])
+    s = min(1.0, 1.99 * np.linalg.eigvalsh(gram)[0])
+    if s < 0.004:  # half of it comes from the ridge
+        warnings.warn("knockoffs: some columns are sums of others, or there are more columns than people, so that counterfeits hardly"
+                      " differ from their columns; little or nothing can be found", CohortWarning, stacklevel=4)
+    given = np.linalg.solve(gram, s * eye)
+    values, axes = np.linalg.eigh(2 * s * eye - s * given)
+    spread = axes * np.sqrt(np.maximum(values, 0)) @ axes.T
+    noise = np.array([generator(seed, "knockoffs", str(m.columns[j])).standard_normal(m.r) for j in at]) / np.sqrt(m.n)
+    joint = np.block([[gram, gram - s * eye], [gram - s * eye, gram]])
+    cross = np.vstack([m.cross[at], (eye - given).T @ m.cross[at] + spread @ noise])
     # columns and counterfeits compete in one ridge regression of the embedding
     own, fake = np.split((np.linalg.solve(joint + 0.1 * np.eye(len(joint)), cross) ** 2).sum(1), 2)
     w = own - fake
     passed = [t for t in np.sort(np.abs(w)) if t > 0 and (1 + (w <= -t).sum()) / max((w >= t).sum(), 1) <= q]
-    return Choice(w, (w >= passed[0]) & m.visible() if passed else np.zeros(len(w), bool))
+    return w, w >= passed[0] if passed else np.zeros(len(w), bool)
+
 
 # %% ../nbs/16_strategies.ipynb #2400f289
 def recovery(
