@@ -6,14 +6,14 @@
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'QUESTION', 'UNNAMED', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET',
            'DENIED_LIST', 'BULLETS', 'STARTS', 'NEXT_LINE', 'UNFINISHED', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS',
            'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER', 'NORMAL', 'VERBS', 'PERCEIVED', 'NOW', 'OPENERS',
-           'ENDERS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE', 'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED',
-           'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS', 'DENIES', 'TURNS', 'EXCEPTS',
-           'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE',
-           'LONGEST', 'EXCEL', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out', 'read_vocabulary',
-           'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table', 'plot_f1',
-           'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached', 'CARDIAC_RULES',
-           'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates', 'read_rules',
-           'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
+           'ENDERS', 'UNITS', 'COMPARED', 'RESTARTS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE', 'BESIDE',
+           'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
+           'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
+           'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'EXCEL', 'split_sections', 'split_sentences', 'Vocabulary',
+           'spell_out', 'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence',
+           'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
+           'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates',
+           'read_rules', 'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
 
 # %% ../nbs/10_reports.ipynb #ccb12b2d
 import csv
@@ -515,14 +515,24 @@ OPENERS = frozenset(
     " multiple status post borderline tortuous low elevated worsening worsened worse improving improved decreasing resolving"
     " bibasilar biapical basilar basal bilateral left right patchy hazy streaky dense multifocal subsegmental loculated layering"
     " retrocardiac perihilar lingular rll lll rul lul rml calcified multilevel degenerative extensive severe marked subtle"
+    " moderately severely markedly impaired reduced depressed poor dilated thickened hypertrophied akinetic hypokinetic trivial raised normal preserved"
     .split())
-ENDERS = frozenset("stable unchanged persists persist improved improving worse worsened worsening increased decreased".split())
+ENDERS = frozenset(
+    "stable unchanged persists persist improved improving worse worsened worsening increased decreased impaired reduced depressed poor"
+    " dilated enlarged thickened hypertrophied akinetic hypokinetic elevated raised".split())
+UNITS = frozenset("% mm cm ml ms".split())
+COMPARED = frozenset("than > < over above below under exceeding".split()) # to a limit, not measured
+RESTARTS = frozenset("no not without neither but however ; (".split()) # an 'or' behind one of these ends another list
 PLACES = frozenset("left right upper lower middle lobe rll lll rul lul rml lingula apex".split())
 LIST_END = frozenset((",", ";", "and", "or", "nor", "but"))
 LOOKED_FOR = frozenset("focal acute significant definite definitive obvious gross convincing discrete overt frank"
                        " evidence sign other".split())
 
-def _new_statement(words:list[_Word], at:int) -> bool:
+def _new_statement(
+    words:list[_Word], # of the sentence
+    at:int, # the comma or 'and'
+    denial:int|None=None, # the first word of the denial before it
+) -> bool:
     "Does a new statement begin after the comma or 'and' at word `at`? Otherwise a list goes on."
     after = [word.form for word in words[at + 1:]]
     after = after[after[:1] != [] and after[0] in NOW:] # now a small effusion
@@ -536,13 +546,21 @@ def _new_statement(words:list[_Word], at:int) -> bool:
             if form == "is" and _of_its_own(words, at, after[:i + 2]): # and atelectasis is noted
                 return True
             break
-    if after[0] == "no" or {"or", "nor"} & set(after):
+    if after[0] == "no" or {"or", "nor"} & set(itertools.takewhile(lambda form: form not in RESTARTS, after)):
         return after[0] == "no"
     item = [form for form in after[:end] if form != "."]
+    if denial is not None and all(word.form in OPENERS for word in words[denial + 1:at]): # no large, dense opacity
+        return False
+    if len(item) > 1 and (after[0] in OPENERS or item[-1] in ENDERS or _is_measured(item)): # a lone 'stable' is no statement
+        return True
     if words[at].form != ",":
-        return after[0] in OPENERS or bool(item and item[-1] in ENDERS)
+        return False
     placed = {"in", "at"} & set(item[1:]) and PLACES & set(item) # opacity in the right lower lobe
-    return after[0] in OPENERS or bool(item and item[-1] in ENDERS or placed) or _each_denied(words[:at])
+    return bool(placed) or _each_denied(words[:at])
+
+def _is_measured(item:list[str]) -> bool:
+    "Is a size given (*5 mm nodule*), and not a limit (*nodule > 5 mm*)?"
+    return not COMPARED & set(item) and any(form[0].isdigit() and unit in UNITS for form, unit in itertools.pairwise(item))
 
 def _of_its_own(words:list[_Word], at:int, after:list[str]) -> bool:
     "Is one thing denied before the 'and' at word `at`, and another perceived behind it (*no effusion and edema is noted*)?"
@@ -570,8 +588,10 @@ def _turns(words:list[_Word], at:int) -> bool:
 def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     "Stops and commas that follow from punctuation, 'and', and new statements."
     cue_at = {at for mark in marks if mark.kind == "cue" for at in range(mark.first, mark.last + 1)}
-    breaks, said = [], False
+    denials = {mark.first for mark in marks if mark.kind == "cue" and mark.value == "no before"}
+    breaks, said, denial = [], False, None
     for at, word in enumerate(words):
+        denial = at if at in denials else denial
         said = said or word.form in VERBS or at in cue_at
         if word.form in (";", "(", ")") or _is_dash(words, at):
             breaks.append(_Mark("cue", "stop", at, at))
@@ -579,7 +599,7 @@ def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ":" and at - 1 not in cue_at and words[at - 1].form not in ("of", "for", "following"):
             breaks.append(_Mark("cue", "colon", at, at))
-        elif word.form in (",", "and") and at not in cue_at and said and _new_statement(words, at):
+        elif word.form in (",", "and") and at not in cue_at and said and _new_statement(words, at, denial):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ",":
             breaks.append(_Mark("cue", "comma", at, at))
@@ -660,6 +680,12 @@ def _read_number(words:list[_Word], mark:_Mark) -> list[_Mark]:
               else {("cm", "mm"): 10, ("mm", "cm"): 0.1}.get((given, unit), 1))
     return [_Mark("present" if (value < limit if sign == "<" else value > limit) else "absent", name, first, last)]
 
+def _fences(words:list[_Word], measured:_Mark) -> list[_Mark]:
+    "Stops at the comma or 'and' on either side of a measured value: what is measured isn't denied along (*no scar, LVEF 30 %*)."
+    left = next((at for at in range(measured.first - 1, -1, -1) if words[at].form in (",", "and")), None)
+    right = next((at for at in range(measured.last + 1, len(words)) if words[at].form in (",", "and")), None)
+    return [_Mark("cue", "stop", at, at) for at in (left, right) if at is not None]
+
 def _by_context(words:list[_Word], marks:list[_Mark], kind:str) -> list[_Mark]:
     "All marks of a kind; where a phrase has several meanings (the EF of either ventricle) the nearest context before it decides."
     def place(mark): return max((i for i in range(mark.first) if words[i].form in mark.value[-1]), default=-1)
@@ -670,9 +696,10 @@ def _by_context(words:list[_Word], marks:list[_Mark], kind:str) -> list[_Mark]:
     return [mark for mark, at in found if at == nearest[mark.first] and (at >= 0 or not mark.value[-1])]
 
 def _read_contexts(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
-    "All findings of a sentence that hang on a number or on what was named before."
+    "All findings of a sentence that hang on a number, with stops beside them, or on what was named before."
     near = [_Mark(mark.value[1], mark.value[0], mark.first, mark.last) for mark in _by_context(words, marks, "near")]
-    return near + [found for mark in _by_context(words, marks, "number") for found in _read_number(words, mark)]
+    measured = [found for mark in _by_context(words, marks, "number") for found in _read_number(words, mark)]
+    return near + measured + [stop for mark in measured for stop in _fences(words, mark)]
 
 # %% ../nbs/10_reports.ipynb #5d1c0e02
 class Answer(NamedTuple):
