@@ -223,6 +223,7 @@ CUES = """
 @no next: non
 @no before: no | without | w/o | negative | negative for | free of | free from | clear of | absence of | absent | lack of | lacking | devoid of | nor | neither | not | never | rather than | instead of
 @no before: (doesn't|don't|isn't|aren't|wasn't|weren't|hasn't|didn't) | deny | exclude | ruled out | fail to demonstrate | failed to demonstrate | resolved | removed
+@no before: (nor|neither) (has|have|had|do|does|did|can|could)? there
 @no before: nil | zero | nothing | none of | no longer | against | unremarkable for | unticked | (cannot|can't|could not|couldn't|unable to) (see|identify|detect|find|demonstrate|appreciate|visualize)
 @no before: (resolution|clearance|clearing|disappearance|removal|evacuation) of
 @no last: free
