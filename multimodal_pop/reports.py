@@ -234,6 +234,8 @@ CUES = """
 @no elsewhere: none (on|in|at)
 @open after: not (assessed|evaluated|applicable|reported|commented|mentioned|specified|examined)
 @yes answer: yes | positive
+@stop: positive (for|evidence of)
+@no before: (no|not|never|nor|isn't|aren't|wasn't|weren't) positive (for|evidence of)
 @open answer: n/a | unknown | not known
 @no after: no longer (seen|visible|visualized|present|identified|noted|evident|appreciated|apparent|demonstrated|detected)
 
@@ -582,6 +584,10 @@ def _is_dash(words:list[_Word], at:int) -> bool:
         return False
     return words[at].form == "—" or words[at - 1].end < words[at].start and words[at].end < words[at + 1].start
 
+def _is_sign(word:_Word) -> bool:
+    "Is it a plus or minus, not written out?"
+    return word.form in ("positive", "negative") and word.end - word.start == 3
+
 def _turns(words:list[_Word], at:int) -> bool:
     "Does a pronoun go on to what it is, after *rather than* or *instead of* another (*rather than pneumonia this is edema*)?"
     return at + 1 < len(words) and words[at + 1].form in VERBS and any(word.form in ("than", "instead") for word in words[:at])
@@ -590,17 +596,21 @@ def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     "Stops and commas that follow from punctuation, 'and', and new statements."
     cue_at = {at for mark in marks if mark.kind == "cue" for at in range(mark.first, mark.last + 1)}
     denials = {mark.first for mark in marks if mark.kind == "cue" and mark.value == "no before"}
+    ended = {mark.last + 1 for mark in marks if mark.kind == "cue" and mark.value == "no after" # edema excluded, cardiomegaly
+             and [word.form for word in words[mark.last + 1:mark.last + 2]] == [","]
+             and {word.form for word in words[mark.last + 2:mark.last + 3]}.isdisjoint(("and", "or", "nor", "as"))}
     breaks, said, denial = [], False, None
     for at, word in enumerate(words):
         denial = at if at in denials else denial
         said = said or word.form in VERBS or at in cue_at
-        if word.form in (";", "(", ")") or _is_dash(words, at):
+        signed = _is_sign(word) and (word.form == "positive" or _is_sign(words[0]))
+        if word.form in (";", "(", ")") or signed or _is_dash(words, at): # (+) edema, or (-) edema, (-) mass
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form in ("this", "it", "these") and _turns(words, at):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ":" and at - 1 not in cue_at and words[at - 1].form not in ("of", "for", "following"):
             breaks.append(_Mark("cue", "colon", at, at))
-        elif word.form in (",", "and") and at not in cue_at and said and _new_statement(words, at, denial):
+        elif word.form in (",", "and") and at not in cue_at and said and (at in ended or _new_statement(words, at, denial)):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ",":
             breaks.append(_Mark("cue", "comma", at, at))
@@ -739,6 +749,8 @@ class _Form(NamedTuple):
         after = at = mention.last + 1
         if after >= len(self.words):
             return "", after
+        if _is_sign(self.words[after]) and not _is_sign(self.words[max(0, mention.first - 1)]): # not so in (-) edema (+) effusion
+            return "strong", after
         while at < min(after + 5, len(self.words)) and (self.words[at].form in self.filler or self.words[at].form in "()"):
             at += 1
         if at < len(self.words) and self.words[at].form in (":", "=", "|"):
