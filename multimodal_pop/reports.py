@@ -158,8 +158,8 @@ ENDINGS = (("ies", "y"), ("ces", "x"), ("ses", "sis"), ("es", ""), ("s", ""), ("
 SPELLINGS = (("oe", "e"), ("ae", "e"), ("our", "or"), ("is", "iz"), ("centre", "center"), ("fibre", "fiber"), ("ll", "l"))
 
 SHORT = {
-    "?": "questionmark", "(?)": "questionmark", "(-)": "negative", "-ve": "negative", "neg": "negative",
-    "(+)": "positive", "+ve": "positive", "poss": "possible", "[ ]": "unticked", "[]": "unticked", "☐": "unticked",
+    "?": "questionmark", "(?)": "questionmark", "(-)": "minussign", "-ve": "minussign", "neg": "negative",
+    "(+)": "plussign", "+ve": "plussign", "poss": "possible", "[ ]": "unticked", "[]": "unticked", "☐": "unticked",
     "[x]": "ticked", "☒": "ticked", "☑": "ticked",
     **{word.replace("'", ""): word
        for word in "doesn't don't isn't aren't wasn't weren't hasn't haven't didn't can't couldn't".split()}
@@ -233,8 +233,10 @@ CUES = """
 @no after: (not|never|hasn't|haven't|didn't) (developed|recurred|occurred|returned|reappeared|accumulated|reaccumulated)
 @no elsewhere: none (on|in|at)
 @open after: not (assessed|evaluated|applicable|reported|commented|mentioned|specified|examined)
-@yes answer: yes | positive
-@stop: positive (for|evidence of)
+@yes answer: yes | positive | plussign
+@no before: minussign
+@no after: minussign
+@stop: (positive|plussign) for | positive evidence of
 @no before: (no|not|never|nor|isn't|aren't|wasn't|weren't) positive (for|evidence of)
 @open answer: n/a | unknown | not known
 @no after: no longer (seen|visible|visualized|present|identified|noted|evident|appreciated|apparent|demonstrated|detected)
@@ -518,7 +520,8 @@ OPENERS = frozenset(
     " multiple status post borderline tortuous low elevated worsening worsened worse improving improved decreasing resolving"
     " bibasilar biapical basilar basal bilateral left right patchy hazy streaky dense multifocal subsegmental loculated layering"
     " retrocardiac perihilar lingular rll lll rul lul rml calcified multilevel degenerative extensive severe marked subtle"
-    " moderately severely markedly impaired reduced depressed poor dilated thickened hypertrophied akinetic hypokinetic trivial raised normal preserved"
+    " moderately severely markedly impaired reduced depressed poor dilated thickened hypertrophied akinetic hypokinetic trivial raised"
+    " normal preserved"
     .split())
 ENDERS = frozenset(
     "stable unchanged persists persist improved improving worse worsened worsening increased decreased impaired reduced depressed poor"
@@ -542,16 +545,14 @@ def _new_statement(
     if not after or after[0] in ("and", "or", "nor", "without", "not", "which", "that"):
         return False
     end = next((i for i, form in enumerate(after) if form in LIST_END), len(after))
-    for i, form in enumerate(after[:end]):
-        if form in VERBS and after[i - 1] != "to":
-            if after[i + 1:i + 2] == [] or after[i + 1] not in PERCEIVED or after[0] in ("a", "an", "there"):
-                return True
-            if form == "is" and _of_its_own(words, at, after[:i + 2]): # and atelectasis is noted
-                return True
-            break
+    item = [form for form in after[:end] if form != "."]
+    verb = next((i for i, form in enumerate(item) if form in VERBS and item[i - 1] != "to"), None)
+    if verb is not None and (not PERCEIVED & set(item[verb + 1:verb + 2]) or after[0] in ("a", "an", "there")):
+        return True
+    if _of_its_own(words, denial or 0, at, item, "" if verb is None else item[verb]): # and atelectasis is noted
+        return True
     if after[0] == "no" or {"or", "nor"} & set(itertools.takewhile(lambda form: form not in RESTARTS, after)):
         return after[0] == "no"
-    item = [form for form in after[:end] if form != "."]
     if denial is not None and all(word.form in OPENERS for word in words[denial + 1:at]): # no large, dense opacity
         return False
     if len(item) > 1 and (after[0] in OPENERS or item[-1] in ENDERS or _is_measured(item)): # a lone 'stable' is no statement
@@ -565,12 +566,25 @@ def _is_measured(item:list[str]) -> bool:
     "Is a size given (*5 mm nodule*), and not a limit (*nodule > 5 mm*)?"
     return not COMPARED & set(item) and any(form[0].isdigit() and unit in UNITS for form, unit in itertools.pairwise(item))
 
-def _of_its_own(words:list[_Word], at:int, after:list[str]) -> bool:
-    "Is one thing denied before the 'and' at word `at`, and another perceived behind it (*no effusion and edema is noted*)?"
+def _of_its_own(
+    words:list[_Word], # of the sentence
+    denial:int, # where the denial begins
+    at:int, # the comma or 'and'
+    item:list[str], # what stands behind it
+    verb:str, # of the item
+) -> bool:
+    "Is one thing, or a list up to its 'or', denied before, and another perceived behind (*no effusion, edema is noted*)?"
+    comma = words[at].form == ","
     parted = words[at - 1].form == "," # no effusion, and edema is seen: two sentences, whatever the word
-    before = {word.form for word in words[:at - parted]}
-    return (words[at].form == "and" and not (before & LIST_END or LOOKED_FOR & set(after))
-            and (parted or after[-1] in ("present", "noted")))
+    before = [word.form for word in words[denial:at - parted]]
+    lists = [form for form in before if form in LIST_END]
+    said = next((form for form in item[1:] if form in PERCEIVED), None)
+    plain = said in ("present", "noted")
+    if said is None or LOOKED_FOR & set(item) or not (verb in ("", "is", "was") or comma and plain):
+        return False
+    if lists and not (comma and lists[-1] in ("or", "nor")) and not (comma and before[-1] in PERCEIVED):
+        return False
+    return bool(plain or verb or before[-1] in PERCEIVED) if comma else bool(verb and (parted or plain))
 
 def _each_denied(before:list[_Word]) -> bool:
     "Did each item so far bring its own *no* (no edema, no effusion)? Then an item without one isn't denied."
@@ -586,7 +600,7 @@ def _is_dash(words:list[_Word], at:int) -> bool:
 
 def _is_sign(word:_Word) -> bool:
     "Is it a plus or minus, not written out?"
-    return word.form in ("positive", "negative") and word.end - word.start == 3
+    return word.form in ("plussign", "minussign")
 
 def _turns(words:list[_Word], at:int) -> bool:
     "Does a pronoun go on to what it is, after *rather than* or *instead of* another (*rather than pneumonia this is edema*)?"
@@ -603,7 +617,7 @@ def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
     for at, word in enumerate(words):
         denial = at if at in denials else denial
         said = said or word.form in VERBS or at in cue_at
-        signed = _is_sign(word) and (word.form == "positive" or _is_sign(words[0]))
+        signed = _is_sign(word) and (word.form == "plussign" or _is_sign(words[0]))
         if word.form in (";", "(", ")") or signed or _is_dash(words, at): # (+) edema, or (-) edema, (-) mass
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form in ("this", "it", "these") and _turns(words, at):
