@@ -6,9 +6,9 @@
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'QUESTION', 'UNNAMED', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET',
            'DENIED_LIST', 'BULLETS', 'STARTS', 'NEXT_LINE', 'UNFINISHED', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS',
            'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER', 'NORMAL', 'VERBS', 'PERCEIVED', 'NOW', 'OPENERS',
-           'ENDERS', 'UNITS', 'COMPARED', 'RESTARTS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE', 'BESIDE',
-           'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS',
-           'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
+           'ENDERS', 'IN_PLACE', 'UNITS', 'COMPARED', 'RESTARTS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE',
+           'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES',
+           'STATUS', 'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
            'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'EXCEL', 'split_sections', 'split_sentences', 'Vocabulary',
            'spell_out', 'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence',
            'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
@@ -22,7 +22,7 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -526,6 +526,7 @@ OPENERS = frozenset(
 ENDERS = frozenset(
     "stable unchanged persists persist improved improving worse worsened worsening increased decreased impaired reduced depressed poor"
     " dilated enlarged thickened hypertrophied akinetic hypokinetic elevated raised".split())
+IN_PLACE = frozenset("place situ position svc".split())
 UNITS = frozenset("% mm cm ml ms".split())
 COMPARED = frozenset("than > < over above below under exceeding".split()) # to a limit, not measured
 RESTARTS = frozenset("no not without neither but however ; (".split()) # an 'or' behind one of these ends another list
@@ -538,6 +539,7 @@ def _new_statement(
     words:list[_Word], # of the sentence
     at:int, # the comma or 'and'
     denial:int|None=None, # the first word of the denial before it
+    devices:Set[int]=frozenset(), # words that name what may be there though nothing is found
 ) -> bool:
     "Does a new statement begin after the comma or 'and' at word `at`? Otherwise a list goes on."
     after = [word.form for word in words[at + 1:]]
@@ -555,6 +557,11 @@ def _new_statement(
         return after[0] == "no"
     if denial is not None and all(word.form in OPENERS for word in words[denial + 1:at]): # no large, dense opacity
         return False
+    if after[0] == "new" and after[1:2] and after[1] in OPENERS: # new right effusion
+        return True
+    if not devices & set(range(denial or 0, at)) and (IN_PLACE & set(item[1:]) or words[at].form == "," and any(
+            words[i].form not in LIST_END and i in devices for i in range(at + 1, at + 1 + end))): # no effusion, PICC in place
+        return True
     if len(item) > 1 and (after[0] in OPENERS or item[-1] in ENDERS or _is_measured(item)): # a lone 'stable' is no statement
         return True
     if words[at].form != ",":
@@ -606,10 +613,11 @@ def _turns(words:list[_Word], at:int) -> bool:
     "Does a pronoun go on to what it is, after *rather than* or *instead of* another (*rather than pneumonia this is edema*)?"
     return at + 1 < len(words) and words[at + 1].form in VERBS and any(word.form in ("than", "instead") for word in words[:at])
 
-def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
+def _find_breaks(words:list[_Word], marks:list[_Mark], kept:Sequence[str]=()) -> list[_Mark]:
     "Stops and commas that follow from punctuation, 'and', and new statements."
     cue_at = {at for mark in marks if mark.kind == "cue" for at in range(mark.first, mark.last + 1)}
     denials = {mark.first for mark in marks if mark.kind == "cue" and mark.value == "no before"}
+    devices = {at for mark in marks if mark.value in kept for at in range(mark.first, mark.last + 1)}
     ended = {mark.last + 1 for mark in marks if mark.kind == "cue" and mark.value == "no after" # edema excluded, cardiomegaly
              and [word.form for word in words[mark.last + 1:mark.last + 2]] == [","]
              and {word.form for word in words[mark.last + 2:mark.last + 3]}.isdisjoint(("and", "or", "nor", "as"))}
@@ -624,7 +632,7 @@ def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ":" and at - 1 not in cue_at and words[at - 1].form not in ("of", "for", "following"):
             breaks.append(_Mark("cue", "colon", at, at))
-        elif word.form in (",", "and") and at not in cue_at and said and (at in ended or _new_statement(words, at, denial)):
+        elif word.form in (",", "and") and at not in cue_at and said and (at in ended or _new_statement(words, at, denial, devices)):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ",":
             breaks.append(_Mark("cue", "comma", at, at))
@@ -996,7 +1004,7 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     marks = _find_marks(words, vocabulary)
     if all(mark.kind == "cue" for mark in marks):
         return ()
-    breaks = _find_breaks(words, marks)
+    breaks = _find_breaks(words, marks, vocabulary.nothing[1] if vocabulary.nothing else ())
     stops = breaks + [mark for mark in marks if mark.kind == "cue" and mark.value == "stop"]
     mentions = [mark for mark in marks if mark.kind in STATUS] + _join_halves(words, marks, stops, vocabulary.filler)
     contexts = _read_contexts(words, marks)
