@@ -249,6 +249,11 @@ CUES = """
 @maybe before: (correlate|correlate clinically|correlation|clinical correlation|evaluate|assess|check|screen|search|look|evaluation|assessment) for | r/o | rule out | to exclude | if | whether | unlikely | less likely | improbable | doubtful | dubious | with or without | either
 @maybe before: (probability|likelihood|chance) of | (low|lower|little|small|slight|remote) (probability|likelihood|chance|suspicion) (of|for) | (favored|preferred|more likely|likelier) (over|than)
 @maybe before: (favor|favors|favored|favoring|prefer|prefers|preferred) .. over
+@maybe before: (likely|likelier|probably|suggestive|typical|characteristic|compatible|consistent|keeping) .. than
+@maybe before: (cannot|can't|can not|could not|couldn't|unable to|difficult to|impossible to) (confirm|verify|establish|prove|ascertain)
+@maybe before: (cannot|can't|can not|could not|couldn't|unable to|impossible to) (confirm|verify|establish) or (exclude|rule out|deny|refute)
+@maybe after: (cannot|can't|can not|could not|couldn't) (confirmed|verified|established|proven|ascertained)
+@maybe after: (cannot|can't|can not|could not|couldn't) (confirmed|verified|established) or (excluded|ruled out|refuted) | neither (confirmed|verified|established) nor (excluded|ruled out|refuted)
 @maybe before: simulate | simulating | mimic | mimicking | sensitive (in|for|to) | detecting | detection of | characterize
 @maybe list: differential | ddx | differential diagnosis include | differential include | diagnostic consideration include | consideration include | possibility include
 @maybe after: (is|are|was|were|remain) (possible|questioned|questionable|uncertain|equivocal|suspected|unlikely|doubtful|indeterminate|less likely|not likely|in differential|consideration) | questionmark | unlikely | in doubt | in (appropriate|right|proper) clinical (setting|context) | difficult to exclude | hard to exclude | not excluded | not ruled out | improbable | dubious | doubtful
