@@ -6,14 +6,14 @@
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'QUESTION', 'UNNAMED', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET',
            'DENIED_LIST', 'BULLETS', 'STARTS', 'NEXT_LINE', 'UNFINISHED', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS',
            'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER', 'NORMAL', 'VERBS', 'PERCEIVED', 'NOW', 'OPENERS',
-           'ENDERS', 'IN_PLACE', 'UNITS', 'COMPARED', 'RESTARTS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE',
-           'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES',
-           'STATUS', 'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR',
-           'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'EXCEL', 'split_sections', 'split_sentences', 'Vocabulary',
-           'spell_out', 'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence',
-           'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached',
-           'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates',
-           'read_rules', 'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
+           'ENDERS', 'IN_PLACE', 'UNITS', 'COMPARED', 'FURTHER', 'RESTARTS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT',
+           'FIGURE', 'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES',
+           'CHANGES', 'STATUS', 'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS',
+           'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'EXCEL', 'split_sections', 'split_sentences',
+           'Vocabulary', 'spell_out', 'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports',
+           'highlight_evidence', 'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun',
+           'label_file', 'Attached', 'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS',
+           'plot_accuracy', 'read_dates', 'read_rules', 'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
 
 # %% ../nbs/10_reports.ipynb #ccb12b2d
 import csv
@@ -526,7 +526,7 @@ OPENERS = frozenset(
     " bibasilar biapical basilar basal bilateral left right patchy hazy streaky dense multifocal subsegmental loculated layering"
     " retrocardiac perihilar lingular rll lll rul lul rml calcified multilevel degenerative extensive severe marked subtle"
     " moderately severely markedly impaired reduced depressed poor dilated thickened hypertrophied akinetic hypokinetic trivial raised"
-    " normal preserved"
+    " normal preserved asymmetric concentric eccentric"
     .split())
 ENDERS = frozenset(
     "stable unchanged persists persist improved improving worse worsened worsening increased decreased impaired reduced depressed poor"
@@ -534,6 +534,7 @@ ENDERS = frozenset(
 IN_PLACE = frozenset("place situ position svc".split())
 UNITS = frozenset("% mm cm ml ms".split())
 COMPARED = frozenset("than > < over above below under exceeding".split()) # to a limit, not measured
+FURTHER = frozenset("with from since ( at on".split())
 RESTARTS = frozenset("no not without neither but however ; (".split()) # an 'or' behind one of these ends another list
 PLACES = frozenset("left right upper lower middle lobe rll lll rul lul rml lingula apex".split())
 LIST_END = frozenset((",", ";", "and", "or", "nor", "but"))
@@ -567,12 +568,16 @@ def _new_statement(
     if not devices & set(range(denial or 0, at)) and (IN_PLACE & set(item[1:]) or words[at].form == "," and any(
             words[i].form not in LIST_END and i in devices for i in range(at + 1, at + 1 + end))): # no effusion, PICC in place
         return True
-    if len(item) > 1 and (after[0] in OPENERS or item[-1] in ENDERS or _is_measured(item)): # a lone 'stable' is no statement
+    if len(item) > 1 and (after[0] in OPENERS or _told(item) in ENDERS or _is_measured(item)): # a lone 'stable' is no statement
         return True
     if words[at].form != ",":
         return False
     placed = {"in", "at"} & set(item[1:]) and PLACES & set(item) # opacity in the right lower lobe
     return bool(placed) or _each_denied(words[:at])
+
+def _told(item:list[str]) -> str:
+    "The last word, or that before a *with*, *from* or bracket (*LV dilated* with a thrombus)."
+    return [item[0], *itertools.takewhile(lambda form: form not in FURTHER, item[1:])][-1]
 
 def _is_measured(item:list[str]) -> bool:
     "Is a size given (*5 mm nodule*), and not a limit (*nodule > 5 mm*)?"
@@ -630,7 +635,7 @@ def _find_breaks(words:list[_Word], marks:list[_Mark], kept:Sequence[str]=()) ->
     for at, word in enumerate(words):
         denial = at if at in denials else denial
         said = said or word.form in VERBS or at in cue_at
-        signed = _is_sign(word) and (word.form == "plussign" or _is_sign(words[0]))
+        signed = word.form == "plussign" or word.form == "minussign" and _is_sign(words[0])
         if word.form in (";", "(", ")") or signed or _is_dash(words, at): # (+) edema, or (-) edema, (-) mass
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form in ("this", "it", "these") and _turns(words, at):
