@@ -6,14 +6,14 @@
 __all__ = ['HEADINGS', 'UNUSED', 'HEADING', 'QUESTION', 'UNNAMED', 'BLANK_LINE', 'SENTENCE', 'LETTER', 'PLAIN', 'DOTS', 'BULLET',
            'DENIED_LIST', 'BULLETS', 'STARTS', 'NEXT_LINE', 'UNFINISHED', 'WORD', 'BLANK', 'ENDINGS', 'SPELLINGS',
            'SHORT', 'CUES', 'CHEST', 'CUE_NAMES', 'KINDS', 'NUMBER', 'NORMAL', 'VERBS', 'PERCEIVED', 'NOW', 'OPENERS',
-           'ENDERS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT', 'FIGURE', 'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED',
-           'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES', 'CHANGES', 'STATUS', 'DENIES', 'TURNS', 'EXCEPTS',
-           'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS', 'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE',
-           'LONGEST', 'EXCEL', 'split_sections', 'split_sentences', 'Vocabulary', 'spell_out', 'read_vocabulary',
-           'Answer', 'Mention', 'apply_policy', 'label_reports', 'highlight_evidence', 'f1_table', 'plot_f1',
-           'error_sources', 'plot_errors', 'read_rows', 'LabelRun', 'label_file', 'Attached', 'CARDIAC_RULES',
-           'combine_labels', 'label_records', 'LabelTable', 'METHODS', 'plot_accuracy', 'read_dates', 'read_rules',
-           'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
+           'ENDERS', 'IN_PLACE', 'UNITS', 'COMPARED', 'FURTHER', 'RESTARTS', 'PLACES', 'LIST_END', 'LOOKED_FOR', 'NOT',
+           'FIGURE', 'BESIDE', 'REFERENCE', 'SAYS', 'REPEATED', 'SIDES', 'SILENT', 'WHERE', 'HERE', 'JOINED', 'GRADES',
+           'CHANGES', 'STATUS', 'DENIES', 'TURNS', 'EXCEPTS', 'PLAINLY', 'EVIDENCE', 'RANK', 'POLICIES', 'SECTIONS',
+           'CARDIAC_MR', 'VOCABULARIES', 'STATUS_STYLE', 'LONGEST', 'EXCEL', 'split_sections', 'split_sentences',
+           'Vocabulary', 'spell_out', 'read_vocabulary', 'Answer', 'Mention', 'apply_policy', 'label_reports',
+           'highlight_evidence', 'f1_table', 'plot_f1', 'error_sources', 'plot_errors', 'read_rows', 'LabelRun',
+           'label_file', 'Attached', 'CARDIAC_RULES', 'combine_labels', 'label_records', 'LabelTable', 'METHODS',
+           'plot_accuracy', 'read_dates', 'read_rules', 'RecordRule', 'SENTINEL_DATES', 'source_agreement', 'TREE_CODE']
 
 # %% ../nbs/10_reports.ipynb #ccb12b2d
 import csv
@@ -22,7 +22,7 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,8 +158,8 @@ ENDINGS = (("ies", "y"), ("ces", "x"), ("ses", "sis"), ("es", ""), ("s", ""), ("
 SPELLINGS = (("oe", "e"), ("ae", "e"), ("our", "or"), ("is", "iz"), ("centre", "center"), ("fibre", "fiber"), ("ll", "l"))
 
 SHORT = {
-    "?": "questionmark", "(?)": "questionmark", "(-)": "negative", "-ve": "negative", "neg": "negative",
-    "(+)": "positive", "+ve": "positive", "poss": "possible", "[ ]": "unticked", "[]": "unticked", "☐": "unticked",
+    "?": "questionmark", "(?)": "questionmark", "(-)": "minussign", "-ve": "minussign", "neg": "negative",
+    "(+)": "plussign", "+ve": "plussign", "poss": "possible", "[ ]": "unticked", "[]": "unticked", "☐": "unticked",
     "[x]": "ticked", "☒": "ticked", "☑": "ticked",
     **{word.replace("'", ""): word
        for word in "doesn't don't isn't aren't wasn't weren't hasn't haven't didn't can't couldn't".split()}
@@ -223,6 +223,7 @@ CUES = """
 @no next: non
 @no before: no | without | w/o | negative | negative for | free of | free from | clear of | absence of | absent | lack of | lacking | devoid of | nor | neither | not | never | rather than | instead of
 @no before: (doesn't|don't|isn't|aren't|wasn't|weren't|hasn't|didn't) | deny | exclude | ruled out | fail to demonstrate | failed to demonstrate | resolved | removed
+@no before: (nor|neither) (has|have|had|do|does|did|can|could)? there
 @no before: nil | zero | nothing | none of | no longer | against | unremarkable for | unticked | (cannot|can't|could not|couldn't|unable to) (see|identify|detect|find|demonstrate|appreciate|visualize)
 @no before: (resolution|clearance|clearing|disappearance|removal|evacuation) of
 @no last: free
@@ -232,7 +233,11 @@ CUES = """
 @no after: (not|never|hasn't|haven't|didn't) (developed|recurred|occurred|returned|reappeared|accumulated|reaccumulated)
 @no elsewhere: none (on|in|at)
 @open after: not (assessed|evaluated|applicable|reported|commented|mentioned|specified|examined)
-@yes answer: yes | positive
+@yes answer: yes | positive | plussign
+@no before: minussign
+@no after: minussign
+@stop: (positive|plussign) for | positive evidence of
+@no before: (no|not|never|nor|isn't|aren't|wasn't|weren't) positive (for|evidence of)
 @open answer: n/a | unknown | not known
 @no after: no longer (seen|visible|visualized|present|identified|noted|evident|appreciated|apparent|demonstrated|detected)
 
@@ -244,6 +249,11 @@ CUES = """
 @maybe before: (correlate|correlate clinically|correlation|clinical correlation|evaluate|assess|check|screen|search|look|evaluation|assessment) for | r/o | rule out | to exclude | if | whether | unlikely | less likely | improbable | doubtful | dubious | with or without | either
 @maybe before: (probability|likelihood|chance) of | (low|lower|little|small|slight|remote) (probability|likelihood|chance|suspicion) (of|for) | (favored|preferred|more likely|likelier) (over|than)
 @maybe before: (favor|favors|favored|favoring|prefer|prefers|preferred) .. over
+@maybe before: (likely|likelier|probably|suggestive|typical|characteristic|compatible|consistent|keeping) .. than
+@maybe before: (cannot|can't|can not|could not|couldn't|unable to|difficult to|impossible to) (confirm|verify|establish|prove|ascertain)
+@maybe before: (cannot|can't|can not|could not|couldn't|unable to|impossible to) (confirm|verify|establish) or (exclude|rule out|deny|refute)
+@maybe after: (cannot|can't|can not|could not|couldn't) (confirmed|verified|established|proven|ascertained)
+@maybe after: (cannot|can't|can not|could not|couldn't) (confirmed|verified|established) or (excluded|ruled out|refuted) | neither (confirmed|verified|established) nor (excluded|ruled out|refuted)
 @maybe before: simulate | simulating | mimic | mimicking | sensitive (in|for|to) | detecting | detection of | characterize
 @maybe list: differential | ddx | differential diagnosis include | differential include | diagnostic consideration include | consideration include | possibility include
 @maybe after: (is|are|was|were|remain) (possible|questioned|questionable|uncertain|equivocal|suspected|unlikely|doubtful|indeterminate|less likely|not likely|in differential|consideration) | questionmark | unlikely | in doubt | in (appropriate|right|proper) clinical (setting|context) | difficult to exclude | hard to exclude | not excluded | not ruled out | improbable | dubious | doubtful
@@ -515,41 +525,83 @@ OPENERS = frozenset(
     " multiple status post borderline tortuous low elevated worsening worsened worse improving improved decreasing resolving"
     " bibasilar biapical basilar basal bilateral left right patchy hazy streaky dense multifocal subsegmental loculated layering"
     " retrocardiac perihilar lingular rll lll rul lul rml calcified multilevel degenerative extensive severe marked subtle"
+    " moderately severely markedly impaired reduced depressed poor dilated thickened hypertrophied akinetic hypokinetic trivial raised"
+    " normal preserved asymmetric concentric eccentric"
     .split())
-ENDERS = frozenset("stable unchanged persists persist improved improving worse worsened worsening increased decreased".split())
+ENDERS = frozenset(
+    "stable unchanged persists persist improved improving worse worsened worsening increased decreased impaired reduced depressed poor"
+    " dilated enlarged thickened hypertrophied akinetic hypokinetic elevated raised".split())
+IN_PLACE = frozenset("place situ position svc".split())
+UNITS = frozenset("% mm cm ml ms".split())
+COMPARED = frozenset("than > < over above below under exceeding".split()) # to a limit, not measured
+FURTHER = frozenset("with from since ( at on".split())
+RESTARTS = frozenset("no not without neither but however ; (".split()) # an 'or' behind one of these ends another list
 PLACES = frozenset("left right upper lower middle lobe rll lll rul lul rml lingula apex".split())
 LIST_END = frozenset((",", ";", "and", "or", "nor", "but"))
 LOOKED_FOR = frozenset("focal acute significant definite definitive obvious gross convincing discrete overt frank"
                        " evidence sign other".split())
 
-def _new_statement(words:list[_Word], at:int) -> bool:
+def _new_statement(
+    words:list[_Word], # of the sentence
+    at:int, # the comma or 'and'
+    denial:int|None=None, # the first word of the denial before it
+    devices:Set[int]=frozenset(), # words that name what may be there though nothing is found
+) -> bool:
     "Does a new statement begin after the comma or 'and' at word `at`? Otherwise a list goes on."
     after = [word.form for word in words[at + 1:]]
     after = after[after[:1] != [] and after[0] in NOW:] # now a small effusion
     if not after or after[0] in ("and", "or", "nor", "without", "not", "which", "that"):
         return False
     end = next((i for i, form in enumerate(after) if form in LIST_END), len(after))
-    for i, form in enumerate(after[:end]):
-        if form in VERBS and after[i - 1] != "to":
-            if after[i + 1:i + 2] == [] or after[i + 1] not in PERCEIVED or after[0] in ("a", "an", "there"):
-                return True
-            if form == "is" and _of_its_own(words, at, after[:i + 2]): # and atelectasis is noted
-                return True
-            break
-    if after[0] == "no" or {"or", "nor"} & set(after):
-        return after[0] == "no"
     item = [form for form in after[:end] if form != "."]
+    verb = next((i for i, form in enumerate(item) if form in VERBS and item[i - 1] != "to"), None)
+    if verb is not None and (not PERCEIVED & set(item[verb + 1:verb + 2]) or after[0] in ("a", "an", "there")):
+        return True
+    if _of_its_own(words, denial or 0, at, item, "" if verb is None else item[verb]): # and atelectasis is noted
+        return True
+    if after[0] == "no" or {"or", "nor"} & set(itertools.takewhile(lambda form: form not in RESTARTS, after)):
+        return after[0] == "no"
+    if denial is not None and all(word.form in OPENERS for word in words[denial + 1:at]): # no large, dense opacity
+        return False
+    if after[0] == "new" and after[1:2] and after[1] in OPENERS: # new right effusion
+        return True
+    if not devices & set(range(denial or 0, at)) and (IN_PLACE & set(item[1:]) or words[at].form == "," and any(
+            words[i].form not in LIST_END and i in devices for i in range(at + 1, at + 1 + end))): # no effusion, PICC in place
+        return True
+    if len(item) > 1 and (after[0] in OPENERS or _told(item) in ENDERS or _is_measured(item)): # a lone 'stable' is no statement
+        return True
     if words[at].form != ",":
-        return after[0] in OPENERS or bool(item and item[-1] in ENDERS)
+        return False
     placed = {"in", "at"} & set(item[1:]) and PLACES & set(item) # opacity in the right lower lobe
-    return after[0] in OPENERS or bool(item and item[-1] in ENDERS or placed) or _each_denied(words[:at])
+    return bool(placed) or _each_denied(words[:at])
 
-def _of_its_own(words:list[_Word], at:int, after:list[str]) -> bool:
-    "Is one thing denied before the 'and' at word `at`, and another perceived behind it (*no effusion and edema is noted*)?"
+def _told(item:list[str]) -> str:
+    "The last word, or that before a *with*, *from* or bracket (*LV dilated* with a thrombus)."
+    return [item[0], *itertools.takewhile(lambda form: form not in FURTHER, item[1:])][-1]
+
+def _is_measured(item:list[str]) -> bool:
+    "Is a size given (*5 mm nodule*), and not a limit (*nodule > 5 mm*)?"
+    return not COMPARED & set(item) and any(form[0].isdigit() and unit in UNITS for form, unit in itertools.pairwise(item))
+
+def _of_its_own(
+    words:list[_Word], # of the sentence
+    denial:int, # where the denial begins
+    at:int, # the comma or 'and'
+    item:list[str], # what stands behind it
+    verb:str, # of the item
+) -> bool:
+    "Is one thing, or a list up to its 'or', denied before, and another perceived behind (*no effusion, edema is noted*)?"
+    comma = words[at].form == ","
     parted = words[at - 1].form == "," # no effusion, and edema is seen: two sentences, whatever the word
-    before = {word.form for word in words[:at - parted]}
-    return (words[at].form == "and" and not (before & LIST_END or LOOKED_FOR & set(after))
-            and (parted or after[-1] in ("present", "noted")))
+    before = [word.form for word in words[denial:at - parted]]
+    lists = [form for form in before if form in LIST_END]
+    said = next((form for form in item[1:] if form in PERCEIVED), None)
+    plain = said in ("present", "noted")
+    if said is None or LOOKED_FOR & set(item) or not (verb in ("", "is", "was") or comma and plain):
+        return False
+    if lists and not (comma and lists[-1] in ("or", "nor")) and not (comma and before[-1] in PERCEIVED):
+        return False
+    return bool(plain or verb or before[-1] in PERCEIVED) if comma else bool(verb and (parted or plain))
 
 def _each_denied(before:list[_Word]) -> bool:
     "Did each item so far bring its own *no* (no edema, no effusion)? Then an item without one isn't denied."
@@ -563,23 +615,34 @@ def _is_dash(words:list[_Word], at:int) -> bool:
         return False
     return words[at].form == "—" or words[at - 1].end < words[at].start and words[at].end < words[at + 1].start
 
+def _is_sign(word:_Word) -> bool:
+    "Is it a plus or minus, not written out?"
+    return word.form in ("plussign", "minussign")
+
 def _turns(words:list[_Word], at:int) -> bool:
     "Does a pronoun go on to what it is, after *rather than* or *instead of* another (*rather than pneumonia this is edema*)?"
     return at + 1 < len(words) and words[at + 1].form in VERBS and any(word.form in ("than", "instead") for word in words[:at])
 
-def _find_breaks(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
+def _find_breaks(words:list[_Word], marks:list[_Mark], kept:Sequence[str]=()) -> list[_Mark]:
     "Stops and commas that follow from punctuation, 'and', and new statements."
     cue_at = {at for mark in marks if mark.kind == "cue" for at in range(mark.first, mark.last + 1)}
-    breaks, said = [], False
+    denials = {mark.first for mark in marks if mark.kind == "cue" and mark.value == "no before"}
+    devices = {at for mark in marks if mark.value in kept for at in range(mark.first, mark.last + 1)}
+    ended = {mark.last + 1 for mark in marks if mark.kind == "cue" and mark.value == "no after" # edema excluded, cardiomegaly
+             and [word.form for word in words[mark.last + 1:mark.last + 2]] == [","]
+             and {word.form for word in words[mark.last + 2:mark.last + 3]}.isdisjoint(("and", "or", "nor", "as"))}
+    breaks, said, denial = [], False, None
     for at, word in enumerate(words):
+        denial = at if at in denials else denial
         said = said or word.form in VERBS or at in cue_at
-        if word.form in (";", "(", ")") or _is_dash(words, at):
+        signed = word.form == "plussign" or word.form == "minussign" and _is_sign(words[0])
+        if word.form in (";", "(", ")") or signed or _is_dash(words, at): # (+) edema, or (-) edema, (-) mass
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form in ("this", "it", "these") and _turns(words, at):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ":" and at - 1 not in cue_at and words[at - 1].form not in ("of", "for", "following"):
             breaks.append(_Mark("cue", "colon", at, at))
-        elif word.form in (",", "and") and at not in cue_at and said and _new_statement(words, at):
+        elif word.form in (",", "and") and at not in cue_at and said and (at in ended or _new_statement(words, at, denial, devices)):
             breaks.append(_Mark("cue", "stop", at, at))
         elif word.form == ",":
             breaks.append(_Mark("cue", "comma", at, at))
@@ -660,6 +723,12 @@ def _read_number(words:list[_Word], mark:_Mark) -> list[_Mark]:
               else {("cm", "mm"): 10, ("mm", "cm"): 0.1}.get((given, unit), 1))
     return [_Mark("present" if (value < limit if sign == "<" else value > limit) else "absent", name, first, last)]
 
+def _fences(words:list[_Word], measured:_Mark) -> list[_Mark]:
+    "Stops at the comma or 'and' on either side of a measured value: what is measured isn't denied along (*no scar, LVEF 30 %*)."
+    left = next((at for at in range(measured.first - 1, -1, -1) if words[at].form in (",", "and")), None)
+    right = next((at for at in range(measured.last + 1, len(words)) if words[at].form in (",", "and")), None)
+    return [_Mark("cue", "stop", at, at) for at in (left, right) if at is not None]
+
 def _by_context(words:list[_Word], marks:list[_Mark], kind:str) -> list[_Mark]:
     "All marks of a kind; where a phrase has several meanings (the EF of either ventricle) the nearest context before it decides."
     def place(mark): return max((i for i in range(mark.first) if words[i].form in mark.value[-1]), default=-1)
@@ -670,9 +739,10 @@ def _by_context(words:list[_Word], marks:list[_Mark], kind:str) -> list[_Mark]:
     return [mark for mark, at in found if at == nearest[mark.first] and (at >= 0 or not mark.value[-1])]
 
 def _read_contexts(words:list[_Word], marks:list[_Mark]) -> list[_Mark]:
-    "All findings of a sentence that hang on a number or on what was named before."
+    "All findings of a sentence that hang on a number, with stops beside them, or on what was named before."
     near = [_Mark(mark.value[1], mark.value[0], mark.first, mark.last) for mark in _by_context(words, marks, "near")]
-    return near + [found for mark in _by_context(words, marks, "number") for found in _read_number(words, mark)]
+    measured = [found for mark in _by_context(words, marks, "number") for found in _read_number(words, mark)]
+    return near + measured + [stop for mark in measured for stop in _fences(words, mark)]
 
 # %% ../nbs/10_reports.ipynb #5d1c0e02
 class Answer(NamedTuple):
@@ -711,6 +781,8 @@ class _Form(NamedTuple):
         after = at = mention.last + 1
         if after >= len(self.words):
             return "", after
+        if _is_sign(self.words[after]) and not _is_sign(self.words[max(0, mention.first - 1)]): # not so in (-) edema (+) effusion
+            return "strong", after
         while at < min(after + 5, len(self.words)) and (self.words[at].form in self.filler or self.words[at].form in "()"):
             at += 1
         if at < len(self.words) and self.words[at].form in (":", "=", "|"):
@@ -942,7 +1014,7 @@ def _read_sentence(sentence:str, vocabulary:Vocabulary) -> tuple[Mention, ...]:
     marks = _find_marks(words, vocabulary)
     if all(mark.kind == "cue" for mark in marks):
         return ()
-    breaks = _find_breaks(words, marks)
+    breaks = _find_breaks(words, marks, vocabulary.nothing[1] if vocabulary.nothing else ())
     stops = breaks + [mark for mark in marks if mark.kind == "cue" and mark.value == "stop"]
     mentions = [mark for mark in marks if mark.kind in STATUS] + _join_halves(words, marks, stops, vocabulary.filler)
     contexts = _read_contexts(words, marks)
@@ -1127,6 +1199,8 @@ reduced_lvef: .. (reduced|impaired|depressed|decreased|low|poor) systolic? (func
 reduced_lvef: (reduced|impaired|depressed|decreased|low|poor) systolic? (function|ejection fraction|ef) of (lv|left ventricle|heart|both ventricle) | (function|ejection fraction|ef) of (lv|left ventricle|heart|both ventricle) ~ (reduced|impaired|depressed|decreased|low|poor|severely reduced|severely impaired|severely depressed) | (impairment|reduction) (of|in) (lv|left ventricular)? (systolic function|function|ejection fraction|ef)
 -reduced_lvef: (function|ejection fraction|ef) of (lv|left ventricle) ~ (normal|preserved|good)
 -reduced_lvef: (preserved|normal|good) (lv|left ventricular)? (systolic)? (lvef|ejection fraction|ef) | (lv|left ventricular) ~ (normal systolic function|preserved) | (lv|left ventricular) (systolic)? function ~ (normal|preserved|good) | (normal|preserved|good) (lv|left ventricular) (systolic)? function | (lvef|ef|ejection fraction) (preserved|normal|good) | hfpef
+-reduced_lvef: (lvef|ef|ejection fraction) (not|isn't|wasn't|never) (reduced|impaired|depressed|decreased|low|poor) | non (reduced|impaired|depressed) (lvef|ef|ejection fraction)
+-severely_reduced_lvef: (lvef|ef|ejection fraction) (not|isn't|wasn't) (severely|markedly) (reduced|impaired|depressed)
 severely_reduced_lvef: (lvef|ef|ejection fraction|lv ejection fraction|lv ef|left ventricular ejection fraction|left ventricular ef|left ventricle ejection fraction) < 30 % | (lv|left) ~ (ef|ejection fraction) < 30 % | (severe|severely) (reduced|impaired|depressed) (lvef|ef|ejection fraction|lv|left ventricular|function of lv|function of left ventricle|systolic function of lv|systolic function of left ventricle) | (function|ejection fraction|ef) of (lv|left ventricle) ~ (severely|severe) (reduced|impaired|depressed) | (lvef|ef|ejection fraction|lv|left ventricular) ~ (severely|severe) (reduced|impaired|depressed|dysfunction|impairment)
 severely_reduced_lvef: .. severely (reduced|impaired|depressed) systolic? function | (lv|left|lvef) .. severely (reduced|impaired|depressed) systolic? function
 lv_hypertrophy: (lv|left ventricular|concentric|asymmetric|septal|apical|eccentric) (hypertrophy|remodelling|remodeling) | lvh | (septum|wall|myocardium|septal) ~ (thickened|hypertrophied) | increased wall thickness | (maximal|septal)? wall thickness > 12 mm
@@ -1142,6 +1216,8 @@ rv_dilatation: (rv|right ventricle|right ventricular) ~ (dilated|dilatation|dila
 rv_dysfunction: (rvef|rv ejection fraction|rv ef|right ventricular ejection fraction|right ventricular ef|right ventricle ejection fraction) < 45 % | (rv|right) ~ (ef|ejection fraction) < 45 % | (rv|right ventricular) ~ (reduced|impaired|depressed|dysfunction|severely reduced|severely impaired|severely depressed) | severely? (reduced|impaired|depressed) (rv|right ventricular) systolic? function
 rv_dysfunction: severely? (reduced|impaired|depressed|decreased|low|poor) systolic? (function|ejection fraction|ef) of (rv|right ventricle|both ventricle) | (function|ejection fraction|ef) of (rv|right ventricle|both ventricle) ~ (reduced|impaired|depressed|decreased|low|poor|severely reduced|severely impaired|severely depressed) | (impairment|reduction) (of|in) (rv|right ventricular) systolic? function
 rv_dysfunction: (rv|right|rvef) .. severely? (reduced|impaired|depressed|decreased|low|poor) systolic? (function|ejection fraction|ef)
+rv_dysfunction: rvef (reduced|impaired|depressed|decreased|low|poor)
+-rv_dysfunction: rvef (preserved|normal|good) | rvef (not|isn't|wasn't) (reduced|impaired|depressed|decreased|low|poor)
 -rv_dysfunction: (function|ejection fraction|ef) of (rv|right ventricle) ~ (normal|preserved|good)
 -rv_dysfunction: (rv|right ventricular) ~ (normal systolic function|preserved) | normal (rv|right ventricular) (systolic)? function
 atrial_dilatation: (atrium|atria|atrial) ~ (dilated|dilatation|enlarged|enlargement) | dilated (atrium|atria)
