@@ -339,6 +339,14 @@ def plot_review(
     return ax
 
 # %% ../nbs/19_chapters.ipynb #b2e5443a
+def _countable(
+    study:Any, # with extras["worklist"], and perhaps extras["noise"]
+) -> list[str]: # tasks
+    "Tasks whose wrong labels can be counted: measured, or with bounds that leave out most of what is possible."
+    noise = study.extras.get("noise", pd.DataFrame(columns=["task", "group", "identifiable", "low", "high"]))
+    open_to_all = noise[(noise.group == "") & ~noise.identifiable.astype(bool) & (noise.high - noise.low > 0.5)].task
+    return [task for task in study.extras["worklist"].task.unique() if task not in set(open_to_all)]
+
 def _chapter_review(
     study:Any, # with extras["worklist"]
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -346,14 +354,18 @@ def _chapter_review(
     table = study.extras.get("worklist")
     if table is None or not len(table):
         return None
-    curve, rows = review_curve(table), []
+    counted, rows = _countable(study), []
     for task, part in table.groupby("task", sort=False):
-        first, errors = part.head(max(1, len(part) // 5)).p_error.sum(), part.p_error.sum()
+        first, errors, told = part.head(max(1, len(part) // 5)).p_error.sum(), part.p_error.sum(), task in counted
         rows.append({
-            "task": readable(task), "labels": suppress_small(len(part)), "expected errors": round(errors),
-            "more likely wrong than right": suppress_small(int((part.p_error > 0.5).sum())),
-            "expected errors in the first fifth": f"{first:.0f} ({first / max(errors, 1e-9):.0%})"
+            "task": readable(task), "labels": suppress_small(len(part)), "expected errors": round(errors) if told else "–",
+            "more likely wrong than right": suppress_small(int((part.p_error > 0.5).sum())) if told else "–",
+            "expected errors in the first fifth": f"{first:.0f} ({first / errors:.0%})" if told and errors >= 0.5 else "–"
         })
+    figure = [draw(plot_review, review_curve(table[table.task.isin(counted)]),
+                   alt="Share of expected errors found against the share of labels reviewed, one line a task.",
+                   caption="Expected yield of the worklist. The vertical line marks a fifth of the labels.")] if counted else []
+    unknown = " –: no error is expected, or the bounds of the noise are too wide to count any." if "–" in pd.DataFrame(rows).values else ""
     return Chapter("What to annotate next", [
         "worklist.csv beside this report lists every training label in the order in which an expert's look is worth most: row "
         "of the cohort, your id, task, given and suggested label, probability of an error, and why. The order follows the doubt "
@@ -363,10 +375,8 @@ def _chapter_review(
         "multimodal-pop annotate export --study ranks all labels of the cohort, those of validation and test participants too, and "
         "writes a sheet with images. The counts below are expectations under the "
         "model of the noise; without an audit they are rough.",
-        draw(plot_review, curve,
-             alt="Share of expected errors found against the share of labels reviewed, one line a task.",
-             caption="Expected yield of the worklist. The vertical line marks a fifth of the labels."),
-        Table(pd.DataFrame(rows), "The worklist in numbers."),
+        *figure,
+        Table(pd.DataFrame(rows), f"The worklist in numbers.{unknown}"),
     ])
 
 # %% ../nbs/19_chapters.ipynb #852c9dd6
@@ -411,7 +421,7 @@ def chapter_bias(
         "calibration error: how far probabilities are off.",
         *figures,
         Table(_tell_gaps(gaps), "The widest gap of each variable and metric, with its 95 % interval; p is corrected for all gaps of a "
-              "task.", folded=True)
+              "task." + (" –: alike in all groups." if (gaps.lowest == gaps.highest).any() else ""), folded=True)
     ])
 
 # %% ../nbs/19_chapters.ipynb #e82d833f
@@ -446,10 +456,11 @@ def _tell_gaps(
     gaps:pd.DataFrame, # of `gap_table`, with task
 ) -> pd.DataFrame: # in words
     "The gaps as a table for readers."
+    alike = gaps.lowest == gaps.highest
     tell_p = lambda p: "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
     return pd.DataFrame({
         "task": gaps.task, "variable": gaps.variable.map(readable), "metric": [GROUP_METRICS[m].label for m in gaps.metric],
-        "lowest in": gaps.lowest, "highest in": gaps.highest,
+        "lowest in": gaps.lowest.mask(alike, "–"), "highest in": gaps.highest.mask(alike, "–"),
         "gap (95 % interval)": with_interval(gaps.rename(columns={"gap": "value"})), "p, corrected": gaps.p_joint.map(tell_p)})
 
 LABEL_CHAPTERS = [chapter_noise, _chapter_review, chapter_bias] # in the order of the report
@@ -891,11 +902,13 @@ def chapter_learned(
         caption=f"{'The columns that changed most' if part == 'columns' else 'The tasks'}: explained variance that a "
                 f"linear model reads from the embedding of test images, from {first} to {last}.")
     tasks = list(dict.fromkeys(made["tasks"].dropna(subset="value").column))
+    bare = made["space"].value.notna() & made["space"].low.isna()
     parts = [[*([sentence(rows.iloc[0])] if len(rows) else []), *_space_sentences(made)],
              slope("columns", _most_changed(made["columns"])), *([slope("tasks", tasks[:12])] if tasks else []),
              Table(space_table(made["space"]),
                    "Geometry of the spaces, on test participants: value and 95 % interval. It says how images and tables "
-                   "lie to each other, and is no measure of how useful an encoder is.")]
+                   "lie to each other, and is no measure of how useful an encoder is."
+                   + (" An effective rank has no interval where there are fewer than two people for each dimension." if bare.any() else ""))]
     return Chapter("What it learned and why it is better" if better else "What it learned",
                    parts + (_learned_pictures(explained) if explained else []))
 
