@@ -365,7 +365,8 @@ def _chapter_review(
     figure = [draw(plot_review, review_curve(table[table.task.isin(counted)]),
                    alt="Share of expected errors found against the share of labels reviewed, one line a task.",
                    caption="Expected yield of the worklist. The vertical line marks a fifth of the labels.")] if counted else []
-    unknown = " –: no error is expected, or the bounds of the noise are too wide to count any." if "–" in pd.DataFrame(rows).values else ""
+    unknown = (" –: no error is expected, or the bounds of the noise are too wide to count any."
+               if (pd.DataFrame(rows) == "–").any(axis=None) else "")
     return Chapter("What to annotate next", [
         "worklist.csv beside this report lists every training label in the order in which an expert's look is worth most: row "
         "of the cohort, your id, task, given and suggested label, probability of an error, and why. The order follows the doubt "
@@ -615,7 +616,8 @@ def _role_tables(
         " interval. Family: columns that say the same, by the one in their middle. Tells most of: the task that it is"
         f" tied to most closely. Rank and stability: place in the ranking by “{rule}”, and share of random halves of the"
         " training participants in which it chooses the column."
-        + ("" if strategy == rule or not 0 < kept.sum() < len(roles) else f" The columns themselves were proposed by “{strategy}”, which ranks none.")
+        + ("" if strategy == rule or not 0 < kept.sum() < len(roles) else
+           f" The columns themselves were proposed by “{strategy}”, which ranks none.")
     )
     if not 0 < kept.sum() < len(roles):
         return [Table(roles, f"The columns. {note}", folded=True)]
@@ -908,7 +910,8 @@ def chapter_learned(
              Table(space_table(made["space"]),
                    "Geometry of the spaces, on test participants: value and 95 % interval. It says how images and tables "
                    "lie to each other, and is no measure of how useful an encoder is."
-                   + (" An effective rank has no interval where there are fewer than two people for each dimension." if bare.any() else ""))]
+                   + (" An effective rank has no interval where there are fewer than two people for each dimension."
+                      if bare.any() else ""))]
     return Chapter("What it learned and why it is better" if better else "What it learned",
                    parts + (_learned_pictures(explained) if explained else []))
 
