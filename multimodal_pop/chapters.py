@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['LABEL_CHAPTERS', 'SPACE', 'SHOWN', 'TRIED', 'COLUMN_CHAPTERS', 'label_views', 'worklist', 'measure_labels',
            'tell_classes', 'tell_noise', 'plot_noise', 'noise_sentences', 'looked_at', 'chapter_noise', 'review_curve',
-           'plot_review', 'audit_tasks', 'chapter_bias', 'measure_columns', 'column_roles', 'search_sentences',
-           'chapter_columns', 'measure_spaces', 'space_table', 'plot_read', 'pick_people', 'explain_models',
-           'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'chapter_learned', 'chapter_trial']
+           'plot_review', 'audit_tasks', 'chapter_bias', 'ranking_rule', 'measure_columns', 'column_roles',
+           'search_sentences', 'chapter_columns', 'measure_spaces', 'space_table', 'plot_read', 'pick_people',
+           'explain_models', 'save_explained', 'load_explained', 'overlay_rows', 'plot_overlays', 'chapter_learned',
+           'chapter_trial']
 
 # %% ../nbs/19_chapters.ipynb #7a5cb762
 import json
@@ -34,7 +35,7 @@ from .information import column_report, plot_visibility_redundancy, visibility
 from .latent import compare_spaces, plot_decodability
 from .noise import NoiseEstimate, audit_size, estimate_noise, find_issues
 from .page import (ARMS, Chapter, Table, draw, labels_name, plot_differences, readable, sentence,
-                                 row_verdict, with_interval)
+                                 row_verdict, verdict, with_interval)
 from .pretrain import Model
 from .selection import ColumnSelector
 
@@ -338,6 +339,14 @@ def plot_review(
     return ax
 
 # %% ../nbs/19_chapters.ipynb #b2e5443a
+def _countable(
+    study:Any, # with extras["worklist"], and perhaps extras["noise"]
+) -> list[str]: # tasks
+    "Tasks whose wrong labels can be counted: measured, or with bounds that leave out most of what is possible."
+    noise = study.extras.get("noise", pd.DataFrame(columns=["task", "group", "identifiable", "low", "high"]))
+    open_to_all = noise[(noise.group == "") & ~noise.identifiable.astype(bool) & (noise.high - noise.low > 0.5)].task
+    return [task for task in study.extras["worklist"].task.unique() if task not in set(open_to_all)]
+
 def _chapter_review(
     study:Any, # with extras["worklist"]
 ) -> Chapter|None: # a chapter, or nothing to say
@@ -345,14 +354,19 @@ def _chapter_review(
     table = study.extras.get("worklist")
     if table is None or not len(table):
         return None
-    curve, rows = review_curve(table), []
+    counted, rows = _countable(study), []
     for task, part in table.groupby("task", sort=False):
-        first, errors = part.head(max(1, len(part) // 5)).p_error.sum(), part.p_error.sum()
+        first, errors, told = part.head(max(1, len(part) // 5)).p_error.sum(), part.p_error.sum(), task in counted
         rows.append({
-            "task": readable(task), "labels": suppress_small(len(part)), "expected errors": round(errors),
-            "more likely wrong than right": suppress_small(int((part.p_error > 0.5).sum())),
-            "expected errors in the first fifth": f"{first:.0f} ({first / max(errors, 1e-9):.0%})"
+            "task": readable(task), "labels": suppress_small(len(part)), "expected errors": round(errors) if told else "–",
+            "more likely wrong than right": suppress_small(int((part.p_error > 0.5).sum())) if told else "–",
+            "expected errors in the first fifth": f"{first:.0f} ({first / errors:.0%})" if told and errors >= 0.5 else "–"
         })
+    figure = [draw(plot_review, review_curve(table[table.task.isin(counted)]),
+                   alt="Share of expected errors found against the share of labels reviewed, one line a task.",
+                   caption="Expected yield of the worklist. The vertical line marks a fifth of the labels.")] if counted else []
+    unknown = (" –: no error is expected, or the bounds of the noise are too wide to count any."
+               if (pd.DataFrame(rows) == "–").any(axis=None) else "")
     return Chapter("What to annotate next", [
         "worklist.csv beside this report lists every training label in the order in which an expert's look is worth most: row "
         "of the cohort, your id, task, given and suggested label, probability of an error, and why. The order follows the doubt "
@@ -362,10 +376,8 @@ def _chapter_review(
         "multimodal-pop annotate export --study ranks all labels of the cohort, those of validation and test participants too, and "
         "writes a sheet with images. The counts below are expectations under the "
         "model of the noise; without an audit they are rough.",
-        draw(plot_review, curve,
-             alt="Share of expected errors found against the share of labels reviewed, one line a task.",
-             caption="Expected yield of the worklist. The vertical line marks a fifth of the labels."),
-        Table(pd.DataFrame(rows), "The worklist in numbers."),
+        *figure,
+        Table(pd.DataFrame(rows), f"The worklist in numbers.{unknown}"),
     ])
 
 # %% ../nbs/19_chapters.ipynb #852c9dd6
@@ -410,7 +422,7 @@ def chapter_bias(
         "calibration error: how far probabilities are off.",
         *figures,
         Table(_tell_gaps(gaps), "The widest gap of each variable and metric, with its 95 % interval; p is corrected for all gaps of a "
-              "task.", folded=True)
+              "task." + (" –: alike in all groups." if (gaps.lowest == gaps.highest).any() else ""), folded=True)
     ])
 
 # %% ../nbs/19_chapters.ipynb #e82d833f
@@ -445,15 +457,22 @@ def _tell_gaps(
     gaps:pd.DataFrame, # of `gap_table`, with task
 ) -> pd.DataFrame: # in words
     "The gaps as a table for readers."
+    alike = gaps.lowest == gaps.highest
     tell_p = lambda p: "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
     return pd.DataFrame({
         "task": gaps.task, "variable": gaps.variable.map(readable), "metric": [GROUP_METRICS[m].label for m in gaps.metric],
-        "lowest in": gaps.lowest, "highest in": gaps.highest,
+        "lowest in": gaps.lowest.mask(alike, "–"), "highest in": gaps.highest.mask(alike, "–"),
         "gap (95 % interval)": with_interval(gaps.rename(columns={"gap": "value"})), "p, corrected": gaps.p_joint.map(tell_p)})
 
 LABEL_CHAPTERS = [chapter_noise, _chapter_review, chapter_bias] # in the order of the report
 
 # %% ../nbs/19_chapters.ipynb #chpcode1
+def ranking_rule(
+    strategy:str, # that proposed the choice
+) -> str: # a strategy that ranks columns
+    "The rule that ranks: the one that proposed the choice, or the closed form where that ranks nothing."
+    return strategy if strategy in STRATEGIES and strategy not in ("all", "none", "random", "expert") else "surrogate"
+
 def measure_columns(
     table:pd.DataFrame, # of training participants, (n, p)
     z:np.ndarray, # embedding of their images, (n, d)
@@ -467,9 +486,8 @@ def measure_columns(
 ) -> pd.DataFrame: # `column_report`, and chosen, rank, stability (share of half samples that choose the column)
     "What each column is, what the image shows of it, and its place in the choice."
     report = column_report(table, embedding=z, y=labels, schema=schema, subject=subject, flexible=0, seed=seed).drop(columns="distribution")
-    rule = strategy if strategy in STRATEGIES and strategy not in ("all", "none", "random", "expert") else "surrogate"
     size = len(chosen) if 0 < len(chosen) < table.shape[1] else None
-    selector = ColumnSelector(rule, k=size, schema=schema, random_state=seed).fit(table, z, labels=labels)
+    selector = ColumnSelector(ranking_rule(strategy), k=size, schema=schema, random_state=seed).fit(table, z, labels=labels)
     return report.assign(chosen=report.index.isin(list(chosen)), rank=selector.ranking_, stability=selector.stability_)
 
 # %% ../nbs/19_chapters.ipynb #4ab210ca
@@ -535,6 +553,14 @@ def _choice_sentence(
             " many, so this is no proof; the test participants, whom it never saw, decide.")
 
 # %% ../nbs/19_chapters.ipynb #cc0fbd3f
+def _worse_sentence(
+    row:pd.Series, # a paired difference of the chosen columns
+    rival:str, # in words
+) -> list[str]: # no or one sentence
+    "That the choice is worse, if its whole interval lies below zero."
+    short = ", in a run too short to judge by" if row_verdict(row) == "not judged" else ""
+    return [f"So the choice is worse than {rival} here{short}."] if verdict(row.low, row.high) == "harms" else []
+
 def _gain_sentences(
     compared:pd.DataFrame, # paired differences of a study
     task:str, # the main one, or "mean"
@@ -543,10 +569,11 @@ def _gain_sentences(
     "What the chosen columns gained on test participants."
     rows = compared[(compared.method == "chosen") & (compared.task == task)]
     over = rows[rows.baseline == "multimodal"].sort_values("labels", key=lambda s: s != focus, kind="stable")
-    said = ([sentence(row) for _, row in over.iterrows()]
-            + [sentence(row) for _, row in rows[(rows.baseline == "simclr") & (rows.labels == focus)].iterrows()])
+    said = [sentence(row) for _, row in over.iterrows()]
     if len(over) and row_verdict(over.iloc[0]) != "helps":
-        said.insert(1, "So the choice is not shown to gain anything over all columns here.")
+        said[1:1] = _worse_sentence(over.iloc[0], "all columns") or ["So the choice is not shown to gain anything over all columns here."]
+    for _, row in rows[(rows.baseline == "simclr") & (rows.labels == focus)].iterrows():
+        said += [sentence(row), *_worse_sentence(row, "images alone")]
     return said
 
 # %% ../nbs/19_chapters.ipynb #a22d16cc
@@ -573,20 +600,24 @@ def chapter_columns(
         alt="Columns by what the image shows of them and by how much others repeat them.",
         caption="Information map of training participants, read from the embedding that all columns taught. Each dot "
                 "is a column, larger if the image shows what only this column says; coloured: chosen."))
-    return Chapter("Which columns teach the encoder?", parts + _role_tables(report, found["columns"]))
+    return Chapter("Which columns teach the encoder?", parts + _role_tables(report, found["columns"], found["strategy"]))
 
 def _role_tables(
     report:pd.DataFrame, # of `measure_columns`
     chosen:Sequence[str], # what the search chose
+    strategy:str, # that proposed it
 ) -> list[Table]: # the chosen and the others, or all columns if that is no choice
     "The columns and their roles."
+    rule = ranking_rule(strategy)
     roles = column_roles(report)
     kept = roles.column.isin(chosen)
     note = (
         "Visibility: how much of a column a linear model reads from the image embedding of people not seen, with a 95 %"
         " interval. Family: columns that say the same, by the one in their middle. Tells most of: the task that it is"
-        " tied to most closely. Rank and stability: place in the"
-        " ranking, and share of random halves of the training participants that choose the column."
+        f" tied to most closely. Rank and stability: place in the ranking by “{rule}”, and share of random halves of the"
+        " training participants in which it chooses the column."
+        + ("" if strategy == rule or not 0 < kept.sum() < len(roles) else
+           f" The columns themselves were proposed by “{strategy}”, which ranks none.")
     )
     if not 0 < kept.sum() < len(roles):
         return [Table(roles, f"The columns. {note}", folded=True)]
@@ -873,11 +904,14 @@ def chapter_learned(
         caption=f"{'The columns that changed most' if part == 'columns' else 'The tasks'}: explained variance that a "
                 f"linear model reads from the embedding of test images, from {first} to {last}.")
     tasks = list(dict.fromkeys(made["tasks"].dropna(subset="value").column))
+    bare = made["space"].value.notna() & made["space"].low.isna()
     parts = [[*([sentence(rows.iloc[0])] if len(rows) else []), *_space_sentences(made)],
              slope("columns", _most_changed(made["columns"])), *([slope("tasks", tasks[:12])] if tasks else []),
              Table(space_table(made["space"]),
                    "Geometry of the spaces, on test participants: value and 95 % interval. It says how images and tables "
-                   "lie to each other, and is no measure of how useful an encoder is.")]
+                   "lie to each other, and is no measure of how useful an encoder is."
+                   + (" An effective rank has no interval where there are fewer than two people for each dimension."
+                      if bare.any() else ""))]
     return Chapter("What it learned and why it is better" if better else "What it learned",
                    parts + (_learned_pictures(explained) if explained else []))
 

@@ -243,6 +243,7 @@ def shares(
 def _open_audit(
     path:str, # CSV: the id column and tasks
     id:str, # name of the id column
+    own:str|None=None, # what the cohort calls its ids, if it is known before the file is read
 ) -> Any: # DataFrame, ids as texts for its index; numbers, NaN where no expert has looked
     "An expert's labels as they stand in the file. Raises `CohortError`."
     import pandas as pd
@@ -253,9 +254,11 @@ def _open_audit(
         raise CohortError(f"--audited: there is no file {path}")
     with open(path, encoding="latin-1") as file:  # whatever its letters are, its marks stand where they stand
         mark = separator(file.readline()) if path.endswith(".csv") else None
-    found = read_table(path, texts=[id], sep=mark)
+    names = [own, id] if own and id == "id" else [id]  # nobody has said --id
+    found = read_table(path, texts=names, sep=mark)
+    id = next((name for name in names if name in found), names[0])
     if id not in found or found[id].isna().any() or found[id].astype(str).str.strip().duplicated().any():
-        raise CohortError(f"--audited: {path} needs a column {id!r} that names each participant once")
+        raise CohortError(f"--audited: {path} needs a column {id!r} that names each participant once; if another does, name it (--id)")
     found = found.set_index(found.pop(id).astype(str).str.strip())
     for name in found:
         numbers = pd.to_numeric(found[name], errors="coerce")
@@ -305,12 +308,11 @@ def _run_study_command(
     _check_device(args.device)
     labels, columns, targets, test = shares(args.labels), words(args.columns), words(args.target), None
     columns = "search" if columns == ["search"] else columns
-    opened = _open_audit(args.audited, args.id) if args.audited else None
-    if args.cohort:
-        cohort = Cohort.load(args.cohort)
-    elif args.csv:
+    cohort = Cohort.load(args.cohort) if args.cohort else None
+    opened = _open_audit(args.audited, args.id, None if cohort is None else cohort.index.name) if args.audited else None
+    if cohort is None and args.csv:
         cohort = _read_input(args, Path(args.out) / "cache")
-    else:
+    elif cohort is None:
         cohort, test = _draw_phantom(args)
     asked = ("epochs", "augment", "column_weight", "search_minutes")
     given = {name: getattr(args, name) for name in asked if getattr(args, name) is not None}

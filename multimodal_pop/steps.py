@@ -360,7 +360,8 @@ class Steps:
 
     def _left(self) -> str:
         rest = sum(share for name, (_, share) in self.plan.items() if name not in self.done)
-        return f"; about {clock(rest * self.spent / self.work)} left" if rest and self.work else ""
+        told = rest and self.work and self.spent > 30  # steps of a few seconds tell nothing of the rest
+        return f"; about {clock(rest * self.spent / self.work)} left" if told else ""
 
 # %% ../nbs/19_steps.ipynb #4c0c2055
 def peak_memory() -> float: # MB

@@ -442,6 +442,8 @@ def _worst_sentence(
     if len(ours) < 2:
         return "Too few participants in the subgroups to compare them."
     low, high = ours.loc[ours.value.idxmin()], ours.loc[ours.value.idxmax()]
+    if f"{low.value:.3f}" == f"{high.value:.3f}":
+        return f"Image + table pretraining (frozen) does alike in all subgroups ({low.metric} {low.value:.3f})."
     apart = "the intervals do not overlap" if low.high < high.low else "the intervals overlap"
     return (
         f"Image + table pretraining (frozen) does worst in {readable(low.group)} {low.level} ({low.metric}"
