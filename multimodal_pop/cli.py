@@ -303,19 +303,21 @@ def _run_study_command(
 ) -> None:
     "Run a study on the phantom, a folder or a saved cohort."
     from multimodal_pop.cohort import Cohort
+    from multimodal_pop.steps import check_budget
     from multimodal_pop.study import run_study
     _check_out(args, "csv", "images", "cohort", "audited")
     _check_device(args.device)
     labels, columns, targets, test = shares(args.labels), words(args.columns), words(args.target), None
     columns = "search" if columns == ["search"] else columns
+    asked = ("epochs", "augment", "column_weight", "search_minutes")
+    given = {name: getattr(args, name) for name in asked if getattr(args, name) is not None}
+    check_budget(given, columns == "search")  # before anything is read or drawn
     cohort = Cohort.load(args.cohort) if args.cohort else None
     opened = _open_audit(args.audited, args.id, None if cohort is None else cohort.index.name) if args.audited else None
     if cohort is None and args.csv:
         cohort = _read_input(args, Path(args.out) / "cache")
     elif cohort is None:
         cohort, test = _draw_phantom(args)
-    asked = ("epochs", "augment", "column_weight", "search_minutes")
-    given = {name: getattr(args, name) for name in asked if getattr(args, name) is not None}
     audited = None if opened is None else _read_audit(args.audited, cohort, args.id, opened)
     run_study(cohort, out=args.out, test=test, targets=targets, columns=columns, audited=audited, preset=args.preset,
               labels=labels, seed=args.seed, device=args.device, overwrite=args.overwrite,

@@ -6,11 +6,11 @@
 __all__ = ['SMALLEST', 'Scores', 'PRESETS', 'LEAST', 'metric_name', 'enough', 'task_metric', 'class_auc', 'mean_tasks',
            'resample', 'tail', 'ends', 'summarise', 'differences', 'labelled_order', 'draw_labelled', 'probe_scores',
            'task_score', 'StudyError', 'Steps', 'peak_memory', 'clock', 'changes', 'save_scores', 'load_scores',
-           'study_settings', 'natural_views', 'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm', 'search_people',
-           'split_search', 'find_columns', 'leader', 'tell_search', 'plot_path', 'keep_search', 'read_search',
-           'search_arm', 'column_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'digest_audit', 'join_rare',
-           'variables_left_out', 'label_arm', 'audit_arm', 'two_encoders', 'space_arm', 'explained_task', 'two_sides',
-           'explain_arm', 'judge', 'judge_groups', 'persons', 'hide_parts', 'count_levels', 'fewest_cases',
+           'study_settings', 'check_budget', 'natural_views', 'Plan', 'pretrain_arm', 'scratch_epochs', 'trained_arm',
+           'search_people', 'split_search', 'find_columns', 'leader', 'tell_search', 'plot_path', 'keep_search',
+           'read_search', 'search_arm', 'column_arm', 'embed_arms', 'write_embeddings', 'probe_arms', 'digest_audit',
+           'join_rare', 'variables_left_out', 'label_arm', 'audit_arm', 'two_encoders', 'space_arm', 'explained_task',
+           'two_sides', 'explain_arm', 'judge', 'judge_groups', 'persons', 'hide_parts', 'count_levels', 'fewest_cases',
            'fingerprint']
 
 # %% ../nbs/19_steps.ipynb #c755cc11
@@ -425,14 +425,21 @@ def study_settings(
     usual = {**PRESETS[preset], "augment": natural_views(cohort), "column_weight": 0.0}
     if unknown := sorted(set(overrides) - set(usual)):
         raise StudyError(f"run_study has no option {unknown[0]!r}; options are {', '.join(usual)}")
-    if "search_minutes" in overrides and not searching:
-        raise StudyError("search_minutes= is the budget of a search; ask for one with columns='search'")
-    if not overrides.get("search_minutes", 1) > 0:
-        raise StudyError(f"search_minutes={overrides['search_minutes']} must be above 0")
+    check_budget(overrides, searching)
     made = {**usual, **overrides}
     if not made["column_weight"] >= 0:
         raise StudyError(f"column_weight={made['column_weight']} must be 0 or more")
     return made if searching else {name: value for name, value in made.items() if name != "search_minutes"}
+
+def check_budget(
+    overrides:dict[str,Any], # settings that were asked for
+    searching:bool, # whether columns are searched for
+) -> None:
+    "Refuse a budget without a search, and one that is none. Raises `StudyError`."
+    if "search_minutes" in overrides and not searching:
+        raise StudyError("search_minutes= is the budget of a search; ask for one with columns='search'")
+    if not overrides.get("search_minutes", 1) > 0:
+        raise StudyError(f"search_minutes={overrides['search_minutes']} must be above 0")
 
 def natural_views(
     cohort:Cohort, # with info["channels"], if it knows them
