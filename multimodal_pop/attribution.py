@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
-from .cohort import (Cohort, CohortError, CohortWarning, TableTransform, row_chunks, row_list, subject_codes,
-                                   take_rows)
+from .cohort import (Cohort, CohortError, CohortWarning, TableTransform, check_pixels, row_chunks, row_list,
+                                   subject_codes, take_rows)
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
 from .encoders import ImageEncoder, TableEncoder, TableTransformer
@@ -112,7 +112,7 @@ def held_still(
 def images_of(
     cohort:Any, # a cohort, or images (n, c, h, w)
 ) -> Any: # (n, c, h, w) array, memory map or lazy rows
-    "The images of a cohort; raises `CohortError` if it has none."
+    "The images of a cohort; raises `CohortError` if it has none, and for an array whose pixels are neither uint8 nor from 0 to 1."
     images = cohort.images if isinstance(cohort, Cohort) else cohort
     if isinstance(images, Tensor):
         images = images.detach().cpu().numpy()
@@ -120,6 +120,11 @@ def images_of(
         raise CohortError("images (n, c, h, w) are needed: give a cohort that has them, or an array")
     if not len(images):
         raise CohortError("there is nobody to explain: the cohort has no rows")
+    if not isinstance(cohort, Cohort):  # a cohort's were checked when it was made
+        images = images if hasattr(images, "dtype") else np.asarray(images)
+        if images.dtype.kind in "iu" and images.dtype != np.uint8:
+            raise CohortError(f"images are {images.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
+        check_pixels(images)
     return images
 
 def read_images(

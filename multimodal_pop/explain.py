@@ -464,7 +464,7 @@ def scores_of(
     images:Any=None, # other images of the same people; None = their own
 ) -> np.ndarray: # (n,)
     "The score."
-    images = question.images if images is None else images
+    images = question.images if images is None else images_of(images)
     return _removal_scores(Question("", question.scored, images, question.extra),
                            np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
 
