@@ -9,10 +9,10 @@ __all__ = ['METHODS', 'LEAST_PEOPLE', 'Unit', 'Resized', 'resizes', 'image_space
            'probe_logit', 'column_numbers', 'apart', 'concept', 'latent', 'principal_axis', 'other_image', 'Scored',
            'Question', 'as_target', 'ask', 'gradient', 'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam',
            'guided_gradcam', 'occlusion', 'quietly', 'path_gradient', 'integrated_gradients', 'gradient_shap',
-           'Options', 'baseline_images', 'layer_sizes', 'choose_layer', 'find_layer', 'mean_image', 'explain_images',
-           'smoothed', 'column_parts', 'column_path', 'average_parts', 'explain_columns', 'Attribution', 'attribute',
-           'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction', 'grid_regions', 'agree',
-           'interaction', 'plot_interaction']
+           'Options', 'baseline_images', 'check_baseline', 'layer_sizes', 'choose_layer', 'find_layer', 'mean_image',
+           'explain_images', 'smoothed', 'column_parts', 'column_path', 'average_parts', 'explain_columns',
+           'Attribution', 'attribute', 'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction',
+           'grid_regions', 'agree', 'interaction', 'plot_interaction']
 
 # %% ../nbs/17_attribution.ipynb #9a81343b
 import contextlib
@@ -694,14 +694,26 @@ def baseline_images(
     "Where a path starts. A cosine does not notice brightness, so black is a poor place to start from."
     if not isinstance(kind, str):
         own = torch.as_tensor(np.asarray(kind))
-        own = to_float(own).float() if own.dtype == torch.uint8 else own.float()
-        return (own[rows] if own.ndim == 4 else own.expand_as(x)).to(x.device)
+        return to_float(own[rows] if own.ndim == 4 else own[None]).expand_as(x).to(x.device)
     if kind not in ("blur", "mean", "zero"):
         raise CohortError(f"baseline {kind!r} is not known; choose 'blur', 'mean', 'zero', or give images")
     if kind == "blur":
         sd = x.shape[-1] / 8
         return gaussian_blur(x, 2 * int(2 * sd) + 1, sd) if min(x.shape[2:]) > 2 * sd else x.mean((2, 3), keepdim=True).expand_as(x)
     return torch.zeros_like(x) if kind == "zero" else mean.to(x.device).expand_as(x)
+
+def check_baseline(
+    kind:Any, # "blur", "mean", "zero", or images of your own
+    images:Any, # (n, c, h, w)
+) -> None:
+    "Refuse images of your own that are not like those that are explained."
+    if not isinstance(kind, str):
+        if np.shape(kind) not in (shape := np.shape(images), shape[1:]):
+            raise CohortError(f"baseline has shape {np.shape(kind)}: give one image {shape[1:]}, or one for each, {shape}")
+        try:
+            images_of(kind if np.ndim(kind) == 4 else np.asarray(kind)[None])
+        except CohortError as error:
+            raise CohortError(f"baseline: {error}") from error
 
 METHODS = {f.__name__: f for f in (guided_gradcam, gradcam, integrated_gradients, gradient_shap, guided_backprop, occlusion,
                                    saliency, input_x_gradient)}
@@ -791,8 +803,7 @@ def _make_options(
         if "gradcam" in method and not layer_sizes(question.scored, *question.part(np.array([0])), only=o.layer).get(o.layer):
             named = o.layer.removeprefix("network.")
             raise CohortError(f"layer={named!r} makes no map (b, c, h, w) that Grad-CAM could weigh; name a convolution or a stage")
-    if not isinstance(o.baseline, str) and np.shape(o.baseline) not in (shape := np.shape(question.images), shape[1:]):
-        raise CohortError(f"baseline has shape {np.shape(o.baseline)}: give one image {shape[1:]}, or one for each, {shape}")
+    check_baseline(o.baseline, question.images)
     if "guided" in method and not any(isinstance(m, nn.ReLU) for m in question.scored.modules()):
         warnings.warn(
             "this network has no nn.ReLU module that could be guided (a function or another activation can't): its"
@@ -1337,6 +1348,7 @@ def interaction(
     if not regions:
         raise CohortError("regions= names none: give at least one mask (n, h, w), or None for a chessboard")
     fitting(regions, images)
+    check_baseline(baseline, images)
     source, found = model.table_source(_people_of(cohort)), []
     with held_still(model):
         codes = source.fetch(np.arange(len(images)))[1].to(model.device)

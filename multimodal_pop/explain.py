@@ -38,7 +38,7 @@ from torch.nn import functional as F
 
 from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target,
                                         as_target, ask, attribute, baseline_images, by_person, changed_table,
-                                        choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
+                                        check_baseline, choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
                                         explain_images, find_layer, fitting, grid_regions, held_still, image_space, images_of,
                                         interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
@@ -121,6 +121,7 @@ def removal_curves(
 ) -> dict[tuple[str, str], np.ndarray]: # (name, "deletion" or "insertion") -> (n, levels), from 0 (baseline) to about 1 (image)
     "Deletion and insertion (Petsiuk et al. 2018) for maps, and for the orders \"random\" and \"edges\"."
     n, h, w = next(iter(maps.values())).shape
+    check_baseline(baseline, question.images)
     if isinstance(baseline, str) and baseline == "mean":
         baseline = mean_image(question.images, seed).numpy()
     nothing = np.zeros((n, h, w))
