@@ -1130,7 +1130,7 @@ def _tinted(
 
 def plot_maps(
     attributions:Mapping[str, Attribution]|Attribution, # one, or several of the same images: one column each
-    images:Any, # (n, c, h, w)
+    images:Any, # (n, c, h, w), or the cohort
     *,
     rows:Sequence[int]=(0, 1, 2), # which participants, of those there are
     masks:np.ndarray|None=None, # outlined, (n, h, w) bool
@@ -1138,6 +1138,7 @@ def plot_maps(
 ) -> Axes: # the axes
     "Overlays, one row a participant, one column a method, on one scale: the 99th percentile of each method's relevance."
     many = {"": attributions} if isinstance(attributions, Attribution) else dict(attributions)
+    images = images_of(images) if isinstance(images, Cohort) else images
     if wrong := [len(a) for a in many.values() if len(a) != len(images)]:
         raise CohortError(f"{wrong[0]} maps and {len(images)} images: give the images of these maps, such as images[rows] for maps[rows]")
     rows, h, w = [r for r in rows if r < len(images)], *np.shape(images)[2:]
@@ -1160,7 +1161,8 @@ def plot_maps(
     ax.grid(False)
     scale = ScalarMappable(Normalize(-1, 1), LinearSegmentedColormap.from_list("", [COLORS["image"], "#FFFFFF", COLORS["doubt"]]))
     ax.figure.colorbar(scale, ax=ax, shrink=0.7, ticks=[-1, 0, 1]).ax.set_yticklabels(["lowers", "0", "raises"], fontsize=8)
-    ax.set_title(f"What moves “{next(iter(many.values())).target}”")
+    asked = [f"“{target}”" for target in dict.fromkeys(a.target for a in many.values())]
+    ax.set_title(f"What moves {' and '.join(asked)}" if len(asked) < 3 else f"What moves {len(asked)} scores")
     return ax
 
 # %% ../nbs/17_attribution.ipynb #f62bb718
