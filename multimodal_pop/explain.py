@@ -43,7 +43,7 @@ from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, 
                                         interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
                                         project_table, read_images, subject_of, vectors, with_column)
-from .cohort import Cohort, CohortError, row_chunks, subject_codes
+from .cohort import Cohort, CohortError, row_chunks, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
 from .evaluate import interval_over
@@ -832,6 +832,9 @@ def find_shortcut(
 ) -> pd.DataFrame: # row, column, side (pixels), effect (SD of the score), p, found; largest effect first
     "Places where patches of people with the label, none of them plausible, raise the score of others: sufficient causes, not correlations."
     question, rng = ask(model, cohort, target), generator(seed, "shortcut")
+    if np.shape(y) != (len(question.images),):
+        raise CohortError(f"y has shape {np.shape(y)} for {len(question.images)} images; give one label for each")
+    same_rows(table=cohort.table if isinstance(cohort, Cohort) else None, y=y)
     y, shape, subject = np.asarray(y, float), question.images.shape[2:], subject_of(cohort)
     who, side = subject_codes(subject, len(y)), side or max(2, shape[0] // 8)
     classes = [new_people_first(rng.permutation(np.flatnonzero(y == k)), who) for k in (1, 0)]
