@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'LEAST_PEOPLE', 'Unit', 'Resized', 'resizes', 'image_space', 'held_still', 'images_of', 'read_images',
-           'device_of', 'fitting_batch', 'vectors', 'fitting', 'subject_of', 'count_people', 'by_person', 'Target',
-           'shuffled', 'project_table', 'own_table', 'with_column', 'changed_table', 'contrast', 'probe_direction',
-           'probe_logit', 'column_numbers', 'apart', 'concept', 'latent', 'principal_axis', 'other_image', 'Scored',
-           'Question', 'as_target', 'ask', 'gradient', 'saliency', 'input_x_gradient', 'guided_backprop', 'gradcam',
-           'guided_gradcam', 'occlusion', 'quietly', 'path_gradient', 'integrated_gradients', 'gradient_shap',
-           'Options', 'baseline_images', 'check_baseline', 'layer_sizes', 'choose_layer', 'find_layer', 'mean_image',
-           'explain_images', 'smoothed', 'column_parts', 'column_path', 'average_parts', 'explain_columns',
-           'Attribution', 'attribute', 'plot_maps', 'plot_columns', 'Explorer', 'plot_signed', 'Interaction',
-           'grid_regions', 'agree', 'interaction', 'plot_interaction']
+           'device_of', 'fitting_batch', 'run_network', 'vectors', 'fitting', 'subject_of', 'count_people', 'by_person',
+           'Target', 'shuffled', 'project_table', 'own_table', 'with_column', 'changed_table', 'contrast',
+           'probe_direction', 'probe_logit', 'column_numbers', 'apart', 'concept', 'latent', 'principal_axis',
+           'other_image', 'Scored', 'Question', 'finite_scores', 'as_target', 'ask', 'gradient', 'saliency',
+           'input_x_gradient', 'guided_backprop', 'gradcam', 'guided_gradcam', 'occlusion', 'quietly', 'path_gradient',
+           'integrated_gradients', 'gradient_shap', 'Options', 'baseline_images', 'check_baseline', 'layer_sizes',
+           'choose_layer', 'find_layer', 'mean_image', 'explain_images', 'smoothed', 'column_parts', 'column_path',
+           'average_parts', 'explain_columns', 'Attribution', 'attribute', 'plot_maps', 'plot_columns', 'Explorer',
+           'plot_signed', 'Interaction', 'grid_regions', 'agree', 'interaction', 'plot_interaction']
 
 # %% ../nbs/17_attribution.ipynb #9a81343b
 import contextlib
@@ -152,6 +152,15 @@ def fitting_batch(
     "64 images of 128 × 128 pixels, more of smaller ones, fewer of larger ones; 256 at most."
     return int(np.clip(64 * 128 ** 2 // (images.shape[2] * images.shape[3]), 1, 256))
 
+def run_network(
+    network:nn.Module, # any network
+    images:Tensor, # (b, c, h, w) float32
+) -> Any: # what it makes of them; of a tensor the numbers are float32
+    "Run a network in the precision of its weights."
+    like = next((weight for weight in network.parameters() if weight.is_floating_point()), images)
+    made = network(images.to(like.dtype))
+    return made.float() if isinstance(made, Tensor) else made
+
 def vectors(
     network:nn.Module, # images -> (b, d)
     cohort:Any, # a cohort, or images (n, c, h, w)
@@ -162,7 +171,10 @@ def vectors(
     images, device, found = images_of(cohort), device_of(network), []
     with held_still(network), torch.no_grad():
         for part in row_chunks(len(images), batch_size or fitting_batch(images)):
-            found.append(network(read_images(images, np.arange(part.start, part.stop), device)).cpu().numpy())
+            made = run_network(network, read_images(images, np.arange(part.start, part.stop), device))
+            if not isinstance(made, Tensor):
+                raise CohortError(f"the network makes a {type(made).__name__}, not a tensor (n, d): give target= a function of it")
+            found.append(made.cpu().numpy())
             if found[-1].ndim != 2:
                 raise CohortError(f"the network makes {found[-1].shape} of {part.stop - part.start} images; one vector each is needed, (n, d)")
     return np.concatenate(found)
@@ -465,9 +477,10 @@ class Scored(nn.Module):
         images:Tensor, # (b, c, h, w) in [0, 1]
         *extra:Tensor, # what belongs to each image, (b, …)
     ) -> Tensor: # (b,)
-        score = self.read(self.network(images), *extra)
-        if score.shape != images.shape[:1]:  # a mean over the batch would make the answer depend on who else is in it
-            raise CohortError(f"the target makes {tuple(score.shape)} of {len(images)} images; one number each is needed, such as output[:, 0]")
+        score = self.read(run_network(self.network, images), *extra)
+        if getattr(score, "shape", None) != images.shape[:1]:  # a mean over the batch would make the answer depend on who else is in it
+            made = tuple(score.shape) if isinstance(score, Tensor) else f"a {type(score).__name__}"
+            raise CohortError(f"the target makes {made} of {len(images)} images; one number each is needed, such as output[:, 0]")
         return score
 
 @dataclass(frozen=True, eq=False)
@@ -484,12 +497,28 @@ class Question:
         device = device_of(self.scored)
         return read_images(self.images, rows, device), tuple(e[rows].to(device) for e in self.extra)
 
+def finite_scores(
+    score:Tensor, # of some images, (b,)
+    rows:np.ndarray, # which, (b,)
+) -> np.ndarray: # (b,) the same
+    "Refuse scores that are no numbers: no map could explain them."
+    found = score.float().cpu().numpy()
+    if not np.isfinite(found).all():
+        bad = np.zeros(np.max(rows) + 1, bool)
+        bad[rows[~np.isfinite(found)]] = True
+        raise CohortError(f"the score of {row_list(bad)} is not finite: the model's weights, or what it computes from these images, hold NaN")
+    return found
+
 def as_target(
     target:Any, # `Target`, "table", name of a column or label, number of an output, or function of the output
-    model:Any=None, # of a `Predictor`, the name of a label is its own first output
+    model:Any=None, # of a `Predictor`, the name of a label is its own output
 ) -> Any: # a `Target`, or a function of the output
     "What a short form stands for: \"table\" the own table, another text a concept, a number one output of the network."
-    target = {t.name: t.start for t in getattr(model, "targets", ())}.get(target, target) if isinstance(target, str) else target
+    for label in getattr(model, "targets", ()) if isinstance(target, str) else ():
+        if label.name == target and label.kind == "multiclass":
+            classes = ", ".join(f"{label.start + k} {name}" for k, name in enumerate(label.classes))
+            raise CohortError(f"label {target!r} has an output for each class: give the number of one, target={label.start}; they are {classes}")
+        target = label.start if label.name == target else target
     if isinstance(target, str):
         return own_table() if target == "table" else concept(target)
     return (lambda output: output[:, target]) if isinstance(target, (int, np.integer)) else target
@@ -646,7 +675,7 @@ def gradient_shap(scored:nn.Module, x:Tensor, extra:tuple, o:Any) -> tuple[Tenso
     total, wanted = torch.zeros_like(x), torch.zeros(b, device=device)
     who, where = o.dice("donor", o.samples), o.dice("place", o.samples)
     for k in range(o.samples):
-        start = o.donors[(who[:, k] * len(o.donors)).long()].to(device)
+        start = to_float(o.donors[(who[:, k] * len(o.donors)).long()]).to(device)
         at = ((k + where[:, k]) / o.samples).to(device)[:, None, None, None]
         total += (x - start) * gradient(scored, start + at * (x - start), extra)[0] / o.samples
         with torch.no_grad():
@@ -667,7 +696,7 @@ class Options:
     stride:int|None=None # occlusion: step of the window, pixels; None = a sixteenth
     noise:float=0.1 # smoothing: SD of the noise, in ranges of the image
     batch_size:int=32 # images at a time
-    donors:Tensor|None=None # images of other people, (k, c, h, w)
+    donors:Tensor|None=None # images of other people, as they are stored, (k, c, h, w)
     mean:Tensor|None=None # mean image, (c, h, w)
     seed:int=0 # of everything random
     rows:np.ndarray|None=None # which images are being explained
@@ -815,7 +844,7 @@ def _make_options(
     if by_others and n < 2:
         raise CohortError(f"{by_others} compares an image with those of other people: give at least two")
     if by_others == "gradient_shap":
-        o.donors = read_images(question.images, _drawn_rows(n, seed))
+        o.donors = read_rows(question.images, _drawn_rows(n, seed))  # as bytes, if they are: a quarter of the memory
     elif by_others:
         o.mean = mean_image(question.images, seed)
     return o
@@ -858,10 +887,10 @@ def explain_images(
         for part in show_progress(list(row_chunks(n, o.batch_size)), method, show=progress):
             o.rows = rows[part]
             x, extra = question.part(o.rows)
-            found, gap = smoothed(METHODS[method], question.scored, x, extra, o, smooth)
-            maps[part] = found.sum(1).cpu().numpy()
             with torch.no_grad():
-                score[part] = question.scored(x, *extra).cpu().numpy()
+                score[part] = finite_scores(question.scored(x, *extra), o.rows)
+            found, gap = smoothed(METHODS[method], question.scored, x, extra, o, smooth)
+            maps[part] = found.sum(1).float().cpu().numpy()
             if gap is not None:
                 error[part] = gap.cpu().numpy()
     return maps, error, score

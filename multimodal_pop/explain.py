@@ -39,7 +39,7 @@ from torch.nn import functional as F
 from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target,
                                         as_target, ask, attribute, baseline_images, by_person, changed_table,
                                         check_baseline, choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
-                                        explain_images, find_layer, fitting, grid_regions, held_still, image_space, images_of,
+                                        explain_images, find_layer, finite_scores, fitting, grid_regions, held_still, image_space, images_of,
                                         interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
                                         project_table, read_images, subject_of, vectors, with_column)
@@ -466,8 +466,9 @@ def scores_of(
 ) -> np.ndarray: # (n,)
     "The score."
     images = question.images if images is None else images_of(images)
-    return _removal_scores(Question("", question.scored, images, question.extra),
-                           np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
+    found = _removal_scores(Question("", question.scored, images, question.extra),
+                            np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
+    return finite_scores(torch.from_numpy(found), np.arange(len(found)))
 
 # %% ../nbs/17_explain.ipynb #3b5a2bc0
 def agreement_of_halves(
@@ -777,7 +778,7 @@ def patch_places(
     "A lattice of half-overlapping patches, the last ones flush with the border. Raises `CohortError` for patches that don't fit."
     if not 1 <= side <= min(shape):
         raise CohortError(f"a patch of {side} pixels doesn't fit into {shape[0]} × {shape[1]}: give side= between 1 and {min(shape)}")
-    lines = [sorted({*range(0, long - side + 1, max(1, side // 2)), long - side}) for long in shape]
+    lines = [sorted({*range(0, long - side + 1, (side + 1) // 2), long - side}) for long in shape]
     return list(itertools.product(*lines))
 
 def outside(
@@ -805,12 +806,13 @@ def _patch_effects(
     *,
     side:int, # of a patch, pixels
     batch_size:int=128, # images at a time
+    progress:bool=False, # show a bar
 ) -> np.ndarray: # (donors, places) mean score of the hosts with each donor's patch, NaN where it is not tried
     "Cut a patch out of one person's image, paste it into the same place of others, read the score."
     with held_still(question.scored), torch.no_grad():
         x, extra = question.part(hosts)
         given, found = question.part(donors)[0], np.full((len(donors), len(places)), np.nan, np.float32)
-        for at, (r, c) in enumerate(places):
+        for at, (r, c) in enumerate(show_progress(places, "places", show=progress)):
             for part in torch.from_numpy(np.flatnonzero(usable[:, at])).split(max(1, batch_size // len(hosts))):
                 mixed = x.repeat(len(part), 1, 1, 1)
                 mixed[:, :, r:r + side, c:c + side] = given[part, :, r:r + side, c:c + side].repeat_interleave(len(hosts), 0)
@@ -829,6 +831,7 @@ def find_shortcut(
     side:int|None=None, # of a patch, pixels; None = an eighth of the image
     most:int=160, # images that give patches, of as many people as there are; hosts are 4
     seed:int=0, # of the draw and the permutations
+    progress:bool=False, # show a bar of the places
 ) -> pd.DataFrame: # row, column, side (pixels), effect (SD of the score), p, found; largest effect first
     "Places where patches of people with the label, none of them plausible, raise the score of others: sufficient causes, not correlations."
     question, rng = ask(model, cohort, target), generator(seed, "shortcut")
@@ -852,7 +855,7 @@ def find_shortcut(
     if not enough.any():
         raise CohortError("the plausible region covers every patch: make `side` smaller")
     places = [place for place, keep in zip(places, enough) if keep]
-    effect = _patch_effects(question, donors, hosts, places, usable[:, enough], side=side)
+    effect = _patch_effects(question, donors, hosts, places, usable[:, enough], side=side, progress=progress)
     gap, p = permutation_gap(each(effect / max(scores_of(question).std(), 1e-12)), ill, rng, who=who)
     table = pd.DataFrame({"row": [r for r, _ in places], "column": [c for _, c in places], "side": side, "effect": gap, "p": p})
     table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.2)
