@@ -39,8 +39,8 @@ from torch.nn import functional as F
 from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target,
                                         as_target, ask, attribute, baseline_images, by_person, changed_table,
                                         check_baseline, choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
-                                        explain_images, find_layer, finite_scores, fitting, grid_regions, held_still, image_space, images_of,
-                                        interaction, latent, mean_image, other_image, own_table, plot_columns,
+                                        explain_images, find_layer, finite_scores, fitting, grid_regions, held_still, image_space,
+                                        images_of, interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
                                         project_table, read_images, subject_of, vectors, with_column)
 from .cohort import Cohort, CohortError, row_chunks, same_rows, subject_codes
