@@ -38,12 +38,12 @@ from torch.nn import functional as F
 
 from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, Question, Target,
                                         as_target, ask, attribute, baseline_images, by_person, changed_table,
-                                        choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
-                                        explain_images, find_layer, fitting, grid_regions, held_still, image_space, images_of,
-                                        interaction, latent, mean_image, other_image, own_table, plot_columns,
+                                        check_baseline, choose_layer, column_numbers, concept, contrast, count_people, explain_columns,
+                                        explain_images, find_layer, finite_scores, fitting, grid_regions, held_still, image_space,
+                                        images_of, interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
                                         project_table, read_images, subject_of, vectors, with_column)
-from .cohort import Cohort, CohortError, row_chunks, subject_codes
+from .cohort import Cohort, CohortError, row_chunks, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
 from .evaluate import interval_over
@@ -121,6 +121,7 @@ def removal_curves(
 ) -> dict[tuple[str, str], np.ndarray]: # (name, "deletion" or "insertion") -> (n, levels), from 0 (baseline) to about 1 (image)
     "Deletion and insertion (Petsiuk et al. 2018) for maps, and for the orders \"random\" and \"edges\"."
     n, h, w = next(iter(maps.values())).shape
+    check_baseline(baseline, question.images)
     if isinstance(baseline, str) and baseline == "mean":
         baseline = mean_image(question.images, seed).numpy()
     nothing = np.zeros((n, h, w))
@@ -464,9 +465,10 @@ def scores_of(
     images:Any=None, # other images of the same people; None = their own
 ) -> np.ndarray: # (n,)
     "The score."
-    images = question.images if images is None else images
-    return _removal_scores(Question("", question.scored, images, question.extra),
-                           np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
+    images = question.images if images is None else images_of(images)
+    found = _removal_scores(Question("", question.scored, images, question.extra),
+                            np.zeros((len(images), *images.shape[2:]), np.float32), 1.0, True)
+    return finite_scores(torch.from_numpy(found), np.arange(len(found)))
 
 # %% ../nbs/17_explain.ipynb #3b5a2bc0
 def agreement_of_halves(
@@ -776,7 +778,7 @@ def patch_places(
     "A lattice of half-overlapping patches, the last ones flush with the border. Raises `CohortError` for patches that don't fit."
     if not 1 <= side <= min(shape):
         raise CohortError(f"a patch of {side} pixels doesn't fit into {shape[0]} × {shape[1]}: give side= between 1 and {min(shape)}")
-    lines = [sorted({*range(0, long - side + 1, max(1, side // 2)), long - side}) for long in shape]
+    lines = [sorted({*range(0, long - side + 1, (side + 1) // 2), long - side}) for long in shape]
     return list(itertools.product(*lines))
 
 def outside(
@@ -804,12 +806,13 @@ def _patch_effects(
     *,
     side:int, # of a patch, pixels
     batch_size:int=128, # images at a time
+    progress:bool=False, # show a bar
 ) -> np.ndarray: # (donors, places) mean score of the hosts with each donor's patch, NaN where it is not tried
     "Cut a patch out of one person's image, paste it into the same place of others, read the score."
     with held_still(question.scored), torch.no_grad():
         x, extra = question.part(hosts)
         given, found = question.part(donors)[0], np.full((len(donors), len(places)), np.nan, np.float32)
-        for at, (r, c) in enumerate(places):
+        for at, (r, c) in enumerate(show_progress(places, "places", show=progress)):
             for part in torch.from_numpy(np.flatnonzero(usable[:, at])).split(max(1, batch_size // len(hosts))):
                 mixed = x.repeat(len(part), 1, 1, 1)
                 mixed[:, :, r:r + side, c:c + side] = given[part, :, r:r + side, c:c + side].repeat_interleave(len(hosts), 0)
@@ -828,9 +831,13 @@ def find_shortcut(
     side:int|None=None, # of a patch, pixels; None = an eighth of the image
     most:int=160, # images that give patches, of as many people as there are; hosts are 4
     seed:int=0, # of the draw and the permutations
+    progress:bool=False, # show a bar of the places
 ) -> pd.DataFrame: # row, column, side (pixels), effect (SD of the score), p, found; largest effect first
     "Places where patches of people with the label, none of them plausible, raise the score of others: sufficient causes, not correlations."
     question, rng = ask(model, cohort, target), generator(seed, "shortcut")
+    if np.shape(y) != (len(question.images),):
+        raise CohortError(f"y has shape {np.shape(y)} for {len(question.images)} images; give one label for each")
+    same_rows(table=cohort.table if isinstance(cohort, Cohort) else None, y=y)
     y, shape, subject = np.asarray(y, float), question.images.shape[2:], subject_of(cohort)
     who, side = subject_codes(subject, len(y)), side or max(2, shape[0] // 8)
     classes = [new_people_first(rng.permutation(np.flatnonzero(y == k)), who) for k in (1, 0)]
@@ -848,7 +855,7 @@ def find_shortcut(
     if not enough.any():
         raise CohortError("the plausible region covers every patch: make `side` smaller")
     places = [place for place, keep in zip(places, enough) if keep]
-    effect = _patch_effects(question, donors, hosts, places, usable[:, enough], side=side)
+    effect = _patch_effects(question, donors, hosts, places, usable[:, enough], side=side, progress=progress)
     gap, p = permutation_gap(each(effect / max(scores_of(question).std(), 1e-12)), ill, rng, who=who)
     table = pd.DataFrame({"row": [r for r, _ in places], "column": [c for _, c in places], "side": side, "effect": gap, "p": p})
     table["found"] = (table.p < 0.05) & (table.effect.abs() > 0.2)

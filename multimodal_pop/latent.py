@@ -338,6 +338,20 @@ def epoch_table(
     tidy = tidy.melt("epoch", var_name="column", value_name="value")
     return tidy.assign(taught=tidy.column.isin(set(taught)), value=tidy.value.astype(float))
 
+def _own_noise(
+    wide:pd.DataFrame, # (epochs, columns)
+) -> pd.Series: # SD of one epoch, one a column
+    "From the jitter, and from the second half about a straight line: its steps, and the largest autocorrelation (to 0.95) that they leave possible."
+    jitter, k = wide.diff().diff().iloc[2:].abs().median() * 1.4826 / np.sqrt(6), max(6, len(wide) // 2)
+    if len(wide) < 8:
+        return jitter
+    y, line = wide.iloc[-k:].to_numpy(), np.vander(np.arange(k), 2)
+    off = y - line @ (np.linalg.pinv(line) @ y)
+    stays = ((off[1:] * off[:-1]).sum(0) / np.maximum((off ** 2).sum(0), 1e-30)).clip(0, 0.95)
+    step = ((off[1:] - stays * off[:-1]) ** 2).sum(0) / (k - 3)
+    bias, error = (2 + 4 * stays) / k, np.sqrt((1 - stays ** 2) / k)  # of an autocorrelation about a line (Kendall 1954)
+    return np.fmax(jitter, np.sqrt(step / (1 - (stays + bias + 1.64 * error).clip(0, 0.95) ** 2)))
+
 def kept_and_dropped(
     epochs:pd.DataFrame, # from `epoch_table`
     *,
@@ -345,7 +359,7 @@ def kept_and_dropped(
 ) -> pd.DataFrame: # index: column; first, peak, last, noise (SD of one epoch), half (epoch at which half of the rise was reached), verdict
     "What the encoder learned to keep, what it dropped on the way, and when; changes below four SD of the epochs' own noise are none."
     wide = epochs.pivot(index="epoch", columns="column", values="value")
-    noise = wide.diff().diff().iloc[2:].abs().median() * 1.4826 / np.sqrt(6) if len(wide) > 3 else pd.Series(np.nan, wide.columns)
+    noise = _own_noise(wide) if len(wide) > 3 else pd.Series(np.nan, wide.columns)
     ends = max(1, min(3, len(wide) // 4))
     first, peak, last = wide.iloc[0], wide.rolling(ends, min_periods=1).mean().max(), wide.iloc[-ends:].mean()
     sure = np.maximum(4 * noise.fillna(0), least)
