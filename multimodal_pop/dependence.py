@@ -405,7 +405,7 @@ def unexplained(
 def fill_gaps(
     d:Design, # from `design`
     *,
-    rounds:int=60, # of estimation, at most
+    rounds:int=200, # of estimation, at most
     most:int=5000, # rows to learn from, or three a column if that is more
     seed:int=0, # of the draws, where wide rows have many gaps
 ) -> tuple[np.ndarray, np.ndarray]: # (n, q) the matrix, gaps filled; (q, q) second moments that filling left out
@@ -419,19 +419,22 @@ def fill_gaps(
     # solving a row takes the cube of its gaps, letting all settle together the square of the columns, for some thirty products
     few = (hole.sum(1) ** 3.0).mean() <= 2 * q ** 2
     expect = _fill_rows if few else partial(_settle_rows, owner=d.owner, draw=generator(seed, "gaps"))
-    before = np.full(q, np.inf)
+    before, centre = np.full(q, np.inf), np.zeros(q)
     for k in range(rounds):  # until the inflation of no column moves, up to ten thousand: more is a copy in any case
+        shift = x.mean(0)  # where gaps depend on other columns, the mean of known rows is not that of all
+        x -= shift
+        centre += shift
         precision = np.linalg.inv(gram_matrix(x) + lost + 1e-6 * np.eye(q))
         lost += (expect(x, hole, precision) - lost) / (1 if few else max(1, k - 9))  # draws are averaged
         now = np.log(np.minimum(np.diag(precision), 1e4))
-        if np.abs(now - before).max() < 0.005:
+        if np.abs(now - before).max() < (0.001 if few else 0.005):
             break
         before = now
     made = d.matrix.copy()
     for rows in row_chunks(len(made), 4096):
-        part, gone = made[rows].astype(float), ~d.known[rows][:, d.owner] & gapped
+        part, gone = made[rows] - centre, ~d.known[rows][:, d.owner] & gapped
         _fill_rows(part, gone, precision, spread=False) if few else _settle(part, gone, precision, d.owner, steps=50)
-        made[rows] = part
+        made[rows] = np.where(gone, part + centre, made[rows])
     return made, lost
 
 def _fill_rows(x:np.ndarray, hole:np.ndarray, precision:np.ndarray, spread:bool=True) -> np.ndarray:

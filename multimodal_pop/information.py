@@ -705,7 +705,8 @@ def _residuals(
     "What is left of each column after linear regression on all others."
     who = np.arange(len(d.columns)) if clusters is None else clusters.reindex(list(d.columns)).to_numpy()
     x, lost = fill_gaps(d)
-    gram = gram_matrix(x) + lost
+    mean = x.mean(0, dtype=float)
+    gram = gram_matrix(x) + lost - np.outer(mean, mean)
     mix = unexplained(gram, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
     known = d.known[:, d.owner]
     left = x @ mix
