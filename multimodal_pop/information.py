@@ -30,8 +30,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
-from .cohort import (CohortError, Schema, assign_parts, column_values, infer_kind, infer_schema, is_date, row_chunks,
-                                   same_rows, subject_codes)
+from .cohort import (CohortError, Schema, assign_parts, column_values, infer_kind, infer_schema, is_date, missing_codes,
+                                   row_chunks, same_rows, subject_codes)
 from .core import COLORS, generator, new_ax
 from .dependence import (association, check_table, clearly_more, collinearity, Collinearity,
                                        complete_pair, correlation_ratio, COUNTED, cramers_v, dependence_matrix, design,
@@ -943,7 +943,9 @@ def _complaints(row:pd.Series, values:pd.Series) -> str:
     if len(known) == 0:
         return "no values"
     if (known == known.iloc[0]).all():
-        return "constant"
+        return f"one value, {row.missing:.0%} blank: if blank means no, code it as 0" if row.missing else "constant"
+    if codes := missing_codes(column_values(values)):
+        return f"{', '.join(f'{code:g}' for code in codes)} in {sum(codes.values()):.1%} of rows: a code for missing?"
     return f"{row.missing:.0%} missing" if row.missing > 0.5 else ""
 
 def _embedding_columns(made:pd.DataFrame, d:Design, z:np.ndarray, subject:Any, flexible:int, seed:int) -> pd.DataFrame:
