@@ -449,6 +449,8 @@ def check_column(
     where, holds = f"{what}: column {values.name!r}", pd.api.types.infer_dtype(values, skipna=True)
     if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.astype(str).has_duplicates:
         raise CohortError(f"{where} has two categories that are written alike, such as a number and the same digits as text; make them one")
+    if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_dictionary(values.dtype.pyarrow_dtype):
+        raise CohortError(f"{where} is a dictionary of Arrow; make it a pandas category with .astype(object).astype('category')")
     if holds.startswith(("date", "time", "period", "interval")):
         raise CohortError(f"{where} holds dates or times; turn them into numbers, such as years since a fixed day")
     if holds in ("complex", "bytes"):
