@@ -26,6 +26,7 @@ from scipy.sparse import block_diag
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
+from sklearn.metrics.cluster import expected_mutual_information
 
 from .cohort import (CohortError, CohortWarning, Schema, TableTransform, check_column, column_values,
                                    infer_kind, infer_schema, is_date, row_chunks, row_list, same_rows)
@@ -495,6 +496,9 @@ def variance_inflation(
     d = design(table.iloc[rows], schema=schema, ranks=False, gaps=False)
     x, lost = fill_gaps(d)
     use = _without_last_level(d)
+    if len(use) >= len(x):
+        warnings.warn(f"variance inflation: {len(x)} rows for {len(use)} columns, so every column follows from the others by chance and no"
+                      " factor means anything; ask of fewer columns", CohortWarning, stacklevel=2)
     gram, owner = gram_matrix(x[:, use]) + lost[np.ix_(use, use)], d.owner[use]
     mean = x[:, use].mean(0, dtype=float)
     gram -= np.outer(mean, mean)
@@ -725,11 +729,13 @@ def level_pair_information(
     raw = (joint * log).sum() / n
     spread = (joint * log ** 2).sum() / n - raw ** 2
     few, error = (expected < 5).mean(), np.sqrt(max(spread, 0) / n + free / (2 * n ** 2))
-    made = _nats(raw - free / (2 * n), error, {"counts": raw, "bias": free / (2 * n)},
+    # where most cells are nearly empty the formula takes off too little: there the mean over all orders of the rows
+    chance = free / (2 * n) if few <= 0.5 else expected_mutual_information(joint.astype(np.int64), int(n))
+    made = _nats(raw - chance, error, {"counts": raw, "bias": chance},
                  f"{few:.0%} of the cells expect fewer than 5 rows" if few > 0.2 else "", decide)
     if few <= 0.5:
         return made
-    return Nats(made, made.low, max(made.high, raw + 1.96 * error), made.parts, f"{made.warning}: probably too low",
+    return Nats(made, made.low, max(made.high, raw + 1.96 * error), made.parts, f"{made.warning}: too low, unless they are independent",
                 made.uncut, error)
 
 def _mixed_pair(x:np.ndarray, codes:np.ndarray) -> Nats:
@@ -769,13 +775,20 @@ def _number_pair(x:np.ndarray, y:np.ndarray) -> Nats:
     "A Gaussian copula, unless nearest neighbours see clearly more."
     (copula, pull), local, n = gaussian_pull(x, y), neighbour_information(x, y), len(x)
     parts = {"copula": copula, "neighbours": local.mean()}
+    near, spread = local.mean(), (local - pull).std() / np.sqrt(n)
+    top, more = 0.0, near - copula > max(2 * spread, 0.05)
+    if more or clearly_more(local, copula, pull):  # neighbours miss sharp edges, by the root of their number: where would none be missed?
+        ahead = local + (local - neighbour_information(x, y, k=8)) / (np.sqrt(2) - 1)
+        top = max(ahead.mean(), near) + 1.96 * ahead.std() / np.sqrt(n)
     if clearly_more(local, copula, pull):
-        return _nats(local.mean(), local.std() / np.sqrt(n), parts, "")
+        made = _nats(near, local.std() / np.sqrt(n), parts, "")
+        return Nats(made, made.low, max(made.high, top), parts, "", near, made.error)
     error = np.sqrt(pull.var() / n + 0.5 / n ** 2)
-    made = _nats(copula, error, parts, "saturated: nearly copies of each other" if copula > 2.3 else "", n)
+    made = _nats(copula, error, parts, "saturated: nearly copies of each other" if copula > 2.3 else
+                 "neighbours see more than a Gaussian could, perhaps by chance: the interval holds both" if more else "", n)
     z = np.arccosh(np.exp(max(copula, 0.5 / n)))  # Fisher's scale, on which a correlation has an interval alike on both sides
-    top = np.log(np.cosh(z + special.stdtrit(n - 1, 0.975) * error / np.tanh(z)))
-    return Nats(made, made.low, max(made.high, top), parts, made.warning, copula, error)
+    fisher = np.log(np.cosh(z + special.stdtrit(n - 1, 0.975) * error / np.tanh(z)))
+    return Nats(made, made.low, max(made.high, fisher, top), parts, made.warning, copula, error)
 
 def _nats(value:float, error:float, parts:dict, warning:str, decide:float=np.inf) -> Nats:
     "An estimate with its interval, not below 0; Student's t where few rows decide."
