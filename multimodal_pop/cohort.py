@@ -10,10 +10,10 @@ __all__ = ['GOLDEN', 'Cohort', 'table_chunks', 'same_values', 'bin_columns', 'su
            'check_rows', 'chunks_of', 'class_words', 'CohortError', 'CohortWarning', 'Column', 'column_options',
            'column_values', 'DATES', 'days', 'dense_table', 'distinct', 'encode_rows', 'find_levels', 'frame_from',
            'from_arrow', 'infer_kind', 'infer_levels', 'infer_schema', 'is_date', 'is_numeric', 'KINDS', 'LazyRows',
-           'LazyTable', 'name_list', 'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'row_chunks', 'row_list',
-           'RowError', 'same_rows', 'Schema', 'subject_codes', 'TableTransform', 'take_groups', 'take_labels',
-           'take_reports', 'take_rows', 'take_subject', 'Tally', 'task_kind', 'texts', 'tidy_group', 'tidy_label',
-           'to_arrow', 'told_schema', 'write_arrow', 'YES_WORDS']
+           'LazyTable', 'missing_codes', 'name_list', 'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'row_chunks',
+           'row_list', 'RowError', 'same_rows', 'Schema', 'subject_codes', 'TableTransform', 'take_groups',
+           'take_labels', 'take_reports', 'take_rows', 'take_subject', 'Tally', 'task_kind', 'texts', 'tidy_group',
+           'tidy_label', 'to_arrow', 'told_schema', 'write_arrow', 'YES_WORDS']
 
 # %% ../nbs/01_cohort.ipynb #f8233afb
 import base64
@@ -39,7 +39,7 @@ from .schema import (align, as_images, bands, cell_shape, check_column, check_na
                                    chunks_of, class_words, CohortError, CohortWarning, Column, column_options, column_values, DATES,
                                    days, dense_table, distinct, encode_rows, find_levels, frame_from, from_arrow,
                                    infer_kind, infer_levels, infer_schema, is_date, is_numeric, KINDS, LazyRows,
-                                   LazyTable, name_list, nearest, NUMBERS, open_arrow, order_words, row_chunks,
+                                   LazyTable, missing_codes, name_list, nearest, NUMBERS, open_arrow, order_words, row_chunks,
                                    row_list, RowError, same_rows, Schema, subject_codes, TableTransform, take_groups, take_labels,
                                    take_reports, take_rows, take_subject, Tally, task_kind, texts, tidy_group,
                                    tidy_label, to_arrow, told_schema, write_arrow, YES_WORDS)
@@ -50,7 +50,7 @@ _all_ = [
     "align", "as_images", "bands", "cell_shape", "check_column", "check_names", "check_pixels", "check_rows", "chunks_of",
     "class_words", "CohortError", "CohortWarning", "Column", "column_options", "column_values", "DATES", "days", "dense_table",
     "distinct", "encode_rows", "find_levels", "frame_from", "from_arrow", "infer_kind", "infer_levels", "infer_schema",
-    "is_date", "is_numeric", "KINDS", "LazyRows", "LazyTable", "name_list", "nearest", "NUMBERS", "open_arrow",
+    "is_date", "is_numeric", "KINDS", "LazyRows", "LazyTable", "missing_codes", "name_list", "nearest", "NUMBERS", "open_arrow",
     "order_words", "row_chunks", "row_list", "RowError", "same_rows", "Schema", "subject_codes", "TableTransform", "take_groups",
     "take_labels", "take_reports", "take_rows", "take_subject", "Tally", "task_kind", "texts", "tidy_group",
     "tidy_label", "to_arrow", "told_schema", "write_arrow", "YES_WORDS"
@@ -387,11 +387,23 @@ def leak_scores(
 def _check_constants(
     cohort:Cohort, # newly made
 ) -> None:
-    "Warn of columns that have one value in every row."
-    same = [name for name in cohort.columns if len(cohort) > 1 and len(pd.unique(column_values(cohort.column(name)))) == 1]
-    if same:
-        warnings.warn(f"column {name_list(same)} the same in all rows: nothing can be learned from it; cohort.validate() tells more",
-                      CohortWarning, stacklevel=3)
+    "Warn of columns that have one value in every row, or one value and blanks, and of numbers that look like codes for missing."
+    same, blank, coded = [], [], []
+    for name in cohort.columns if len(cohort) > 1 else ():
+        data = column_values(cohort.column(name))
+        known = data[pd.notna(data)]
+        if len(pd.unique(known)) > 1:
+            coded += [f"column {name!r}: {code:g} in {share:.1%} of rows" for code, share in missing_codes(data).items()]
+        elif len(known) in (0, len(data)):
+            same.append(name)
+        else:
+            blank.append(f"column {name!r}: one value, {1 - len(known) / len(data):.0%} blank")
+    some = lambda found: "; ".join(found[:3]) + (f"; {len(found) - 3} more" if len(found) > 3 else "")
+    said = {f"column {name_list(same)} the same in all rows: nothing can be learned from it; cohort.validate() tells more": same,
+            f"{some(blank)}. If blank means no, code it as 0": blank,
+            f"{some(coded)}. If that means missing, say so with missing= (--missing) when the table is read, or set these cells missing": coded}
+    for words in (words for words, found in said.items() if found):
+        warnings.warn(words, CohortWarning, stacklevel=3)
 
 def _check_leaks(
     cohort:Cohort, # newly made
@@ -440,13 +452,16 @@ def _column_findings(
         if gaps == 1:
             yield "warning", "all missing", name, "no value in any row; drop it"
         elif size == 1:
-            yield "warning", "constant", name, f"one value in all rows{' where it is known' if gaps else ''}; drop it"
+            yield "warning", "constant", name, (f"one value, {gaps:.0%} blank: if blank means no, code it as 0; else drop it" if gaps
+                                              else "one value in all rows; drop it")
         elif gaps > 0.5:
             yield "note", "mostly missing", name, f"missing in {gaps:.0%} of the rows"
         if data.dtype == object and column.kind == "categorical" and size > max(50, len(data) / 10):
             yield "warning", "many levels", name, f"{size} different texts: is it free text, or an id?"
         if data.dtype == object and size > 1 and pd.to_numeric(values.dropna().astype(str), errors="coerce").notna().all():
             yield "warning", "numbers as text", name, "all texts are numbers; use .astype(float) unless they are codes"
+        for code, share in missing_codes(data).items():
+            yield "warning", "code for missing", name, f"{code:g} in {share:.1%} of rows looks like one: set these cells missing if it is"
         if data.dtype != object and size == len(data) > 50 and pd.Series(data).diff().dropna().nunique() == 1:
             yield "warning", "counts rows", name, "grows by the same amount from row to row: is it an id?"
 

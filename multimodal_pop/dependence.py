@@ -26,6 +26,7 @@ from scipy.sparse import block_diag
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
+from sklearn.metrics.cluster import expected_mutual_information
 
 from .cohort import (CohortError, CohortWarning, Schema, TableTransform, check_column, column_values,
                                    infer_kind, infer_schema, is_date, row_chunks, row_list, same_rows)
@@ -405,7 +406,7 @@ def unexplained(
 def fill_gaps(
     d:Design, # from `design`
     *,
-    rounds:int=60, # of estimation, at most
+    rounds:int=200, # of estimation, at most
     most:int=5000, # rows to learn from, or three a column if that is more
     seed:int=0, # of the draws, where wide rows have many gaps
 ) -> tuple[np.ndarray, np.ndarray]: # (n, q) the matrix, gaps filled; (q, q) second moments that filling left out
@@ -419,19 +420,22 @@ def fill_gaps(
     # solving a row takes the cube of its gaps, letting all settle together the square of the columns, for some thirty products
     few = (hole.sum(1) ** 3.0).mean() <= 2 * q ** 2
     expect = _fill_rows if few else partial(_settle_rows, owner=d.owner, draw=generator(seed, "gaps"))
-    before = np.full(q, np.inf)
+    before, centre = np.full(q, np.inf), np.zeros(q)
     for k in range(rounds):  # until the inflation of no column moves, up to ten thousand: more is a copy in any case
+        shift = x.mean(0)  # where gaps depend on other columns, the mean of known rows is not that of all
+        x -= shift
+        centre += shift
         precision = np.linalg.inv(gram_matrix(x) + lost + 1e-6 * np.eye(q))
         lost += (expect(x, hole, precision) - lost) / (1 if few else max(1, k - 9))  # draws are averaged
         now = np.log(np.minimum(np.diag(precision), 1e4))
-        if np.abs(now - before).max() < 0.005:
+        if np.abs(now - before).max() < (0.001 if few else 0.005):
             break
         before = now
     made = d.matrix.copy()
     for rows in row_chunks(len(made), 4096):
-        part, gone = made[rows].astype(float), ~d.known[rows][:, d.owner] & gapped
+        part, gone = made[rows] - centre, ~d.known[rows][:, d.owner] & gapped
         _fill_rows(part, gone, precision, spread=False) if few else _settle(part, gone, precision, d.owner, steps=50)
-        made[rows] = part
+        made[rows] = np.where(gone, part + centre, made[rows])
     return made, lost
 
 def _fill_rows(x:np.ndarray, hole:np.ndarray, precision:np.ndarray, spread:bool=True) -> np.ndarray:
@@ -492,6 +496,9 @@ def variance_inflation(
     d = design(table.iloc[rows], schema=schema, ranks=False, gaps=False)
     x, lost = fill_gaps(d)
     use = _without_last_level(d)
+    if len(use) >= len(x):
+        warnings.warn(f"variance inflation: {len(x)} rows for {len(use)} columns, so every column follows from the others by chance and no"
+                      " factor means anything; ask of fewer columns", CohortWarning, stacklevel=2)
     gram, owner = gram_matrix(x[:, use]) + lost[np.ix_(use, use)], d.owner[use]
     mean = x[:, use].mean(0, dtype=float)
     gram -= np.outer(mean, mean)
@@ -722,11 +729,13 @@ def level_pair_information(
     raw = (joint * log).sum() / n
     spread = (joint * log ** 2).sum() / n - raw ** 2
     few, error = (expected < 5).mean(), np.sqrt(max(spread, 0) / n + free / (2 * n ** 2))
-    made = _nats(raw - free / (2 * n), error, {"counts": raw, "bias": free / (2 * n)},
+    # where most cells are nearly empty the formula takes off too little: there the mean over all orders of the rows
+    chance = free / (2 * n) if few <= 0.5 else expected_mutual_information(joint.astype(np.int64), int(n))
+    made = _nats(raw - chance, error, {"counts": raw, "bias": chance},
                  f"{few:.0%} of the cells expect fewer than 5 rows" if few > 0.2 else "", decide)
     if few <= 0.5:
         return made
-    return Nats(made, made.low, max(made.high, raw + 1.96 * error), made.parts, f"{made.warning}: probably too low",
+    return Nats(made, made.low, max(made.high, raw + 1.96 * error), made.parts, f"{made.warning}: too low, unless they are independent",
                 made.uncut, error)
 
 def _mixed_pair(x:np.ndarray, codes:np.ndarray) -> Nats:
@@ -766,13 +775,20 @@ def _number_pair(x:np.ndarray, y:np.ndarray) -> Nats:
     "A Gaussian copula, unless nearest neighbours see clearly more."
     (copula, pull), local, n = gaussian_pull(x, y), neighbour_information(x, y), len(x)
     parts = {"copula": copula, "neighbours": local.mean()}
+    near, spread = local.mean(), (local - pull).std() / np.sqrt(n)
+    top, more = 0.0, near - copula > max(2 * spread, 0.05)
+    if more or clearly_more(local, copula, pull):  # neighbours miss sharp edges, by the root of their number: where would none be missed?
+        ahead = local + (local - neighbour_information(x, y, k=8)) / (np.sqrt(2) - 1)
+        top = max(ahead.mean(), near) + 1.96 * ahead.std() / np.sqrt(n)
     if clearly_more(local, copula, pull):
-        return _nats(local.mean(), local.std() / np.sqrt(n), parts, "")
+        made = _nats(near, local.std() / np.sqrt(n), parts, "")
+        return Nats(made, made.low, max(made.high, top), parts, "", near, made.error)
     error = np.sqrt(pull.var() / n + 0.5 / n ** 2)
-    made = _nats(copula, error, parts, "saturated: nearly copies of each other" if copula > 2.3 else "", n)
+    made = _nats(copula, error, parts, "saturated: nearly copies of each other" if copula > 2.3 else
+                 "neighbours see more than a Gaussian could, perhaps by chance: the interval holds both" if more else "", n)
     z = np.arccosh(np.exp(max(copula, 0.5 / n)))  # Fisher's scale, on which a correlation has an interval alike on both sides
-    top = np.log(np.cosh(z + special.stdtrit(n - 1, 0.975) * error / np.tanh(z)))
-    return Nats(made, made.low, max(made.high, top), parts, made.warning, copula, error)
+    fisher = np.log(np.cosh(z + special.stdtrit(n - 1, 0.975) * error / np.tanh(z)))
+    return Nats(made, made.low, max(made.high, fisher, top), parts, made.warning, copula, error)
 
 def _nats(value:float, error:float, parts:dict, warning:str, decide:float=np.inf) -> Nats:
     "An estimate with its interval, not below 0; Student's t where few rows decide."

@@ -30,8 +30,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
-from .cohort import (CohortError, Schema, assign_parts, column_values, infer_kind, infer_schema, is_date, row_chunks,
-                                   same_rows, subject_codes)
+from .cohort import (CohortError, Schema, assign_parts, column_values, infer_kind, infer_schema, is_date, missing_codes,
+                                   row_chunks, same_rows, subject_codes)
 from .core import COLORS, generator, new_ax
 from .dependence import (association, check_table, clearly_more, collinearity, Collinearity,
                                        complete_pair, correlation_ratio, COUNTED, cramers_v, dependence_matrix, design,
@@ -76,17 +76,25 @@ def level_information(
     fitted:np.ndarray, # scores fitted to these rows by least squares, (n, m)
     unseen:np.ndarray, # the same by models that did not see the row, (n, m)
     predictors:int, # behind the scores
+    subject:np.ndarray|None=None, # who each row belongs to, (n,); None: all are different people
+    each:float=1.0, # how many rows tell as much as one person
 ) -> tuple[float, float, float]: # nats: value, its standard error, lower bound (of the scores left out)
     "Entropy less log loss. The loss of fitted scores is too small, that of unseen ones too large by as much: take the mean."
-    n, share = len(codes), np.bincount(codes) / len(codes)
+    n, share = len(codes) / each, np.bincount(codes) / len(codes)
     entropy = -special.xlogy(share, share).sum() + (len(share) - 1) / (2 * n)
     near, far = _log_chance(codes, fitted, unseen)
     if fitted is unseen:  # then only the few weights of the logistic model are fitted
         near = far = far - (len(share) - 1) * fitted.shape[1] / (2 * n)
     w = _optimism(predictors / n)
     pull = far - np.log(share[codes])
-    error = np.sqrt(pull.var() / n + (len(share) - 1) * predictors / (4 * n ** 2))
+    error = np.sqrt(_mean_variance(pull, subject) + (len(share) - 1) * predictors / (4 * n ** 2))
     return entropy + w * near.mean() + (1 - w) * far.mean(), error, entropy + far.mean()
+
+def _mean_variance(pull:np.ndarray, subject:np.ndarray|None) -> float:
+    "Variance of a mean from what each row adds to it, rows of one person added up."
+    if subject is None:
+        return pull.var() / len(pull)
+    return (np.bincount(subject, weights=pull - pull.mean()) ** 2).sum() / len(pull) ** 2
 
 # %% ../nbs/15_information.ipynb #86203853
 def _number_information(
@@ -94,15 +102,17 @@ def _number_information(
     fitted:np.ndarray, # fitted to these rows by least squares, (n,)
     unseen:np.ndarray, # by models that did not see the row, (n,)
     predictors:int, # behind them
+    subject:np.ndarray|None=None, # who each row belongs to, (n,); None: all are different people
+    each:float=1.0, # how many rows tell as much as one person
 ) -> tuple[float, float, float]: # nats: value, its standard error, lower bound
     "Gaussian information of the multiple correlation, unbiased; the cross-validated error gives the variational bound (Barber & Agakov 2003)."
     y, fitted, unseen = (np.asarray(v, float) for v in (y, fitted, unseen))
-    n, total = len(y), np.mean((y - y.mean()) ** 2)
+    n, total = len(y) / each, np.mean((y - y.mean()) ** 2)
     value = gaussian_information(1 - np.mean((y - fitted) ** 2) / total, n, predictors)
     rest = (y - unseen) ** 2
     pull = (y ** 2 / total - rest / rest.mean()) / 2
     chance = (special.polygamma(1, (n - predictors - 1) / 2) - special.polygamma(1, (n - 1) / 2)) / 4
-    return float(value), float(np.sqrt(pull.var() / n + chance)), float(-0.5 * np.log(rest.mean() / total))
+    return float(value), float(np.sqrt(_mean_variance(pull, subject) + chance)), float(-0.5 * np.log(rest.mean() / total))
 
 # %% ../nbs/15_information.ipynb #ed1f3488
 STRENGTHS = 10.0 ** np.arange(-4, 4)  # ridge penalties per row
@@ -336,7 +346,7 @@ class Reading:
     plain:np.ndarray # cross-fitted least squares of blocks with levels, (n, q)
     fitted:np.ndarray # least squares fitted to all rows, (n, q)
     x:np.ndarray # uncorrelated directions of unit variance, widest first, (n, r)
-    rows_each:float # mean number of rows of a person, by which squared errors grow
+    subject:np.ndarray|None # (n,) who each row belongs to, 0, 1, …; None: all are different people
 
     @classmethod
     def of(cls, d:Design, z:np.ndarray, fold:np.ndarray, subject:np.ndarray|None) -> "Reading":
@@ -348,31 +358,59 @@ class Reading:
         x = (whole.x / np.sqrt(whole.values / len(z)))[:, ::-1].astype(np.float32)
         plain, levels = np.zeros(d.matrix.shape, np.float32), np.flatnonzero(d.levels[d.owner] > 0)
         plain[:, levels] = read_out(z, d.matrix[:, levels], known[:, levels], fold, plain=True)
-        people = len(z) if subject is None else len(pd.unique(subject))
-        return cls(d, z, fold, *_read_wobble(z, d.matrix, known, fold), plain, fitted, x, len(z) / people)
+        subject = None if subject is None or len(pd.unique(subject)) == len(z) else _compact(subject)
+        return cls(d, z, fold, *_read_wobble(z, d.matrix, known, fold), plain, fitted, x, subject)
+
+    def alike(self, rows:np.ndarray, columns:np.ndarray) -> float:
+        "How many of some rows tell as much as one person: by what the variance of regression weights is larger, rows of a person added up."
+        if self.subject is None:
+            return 1.0
+        rows = rows[np.argsort(self.subject[rows], kind="stable")]
+        start, x = np.flatnonzero(np.diff(self.subject[rows], prepend=-1)), self.x[rows]
+        pushes = [x * (self.d.matrix[rows, at] - self.unseen[rows, at])[:, None] for at in columns]
+        squares = [[(v.astype(float) ** 2).sum() for v in (np.add.reduceat(push, start), push)] for push in pushes]
+        together, apart = np.sum(squares, axis=0)
+        return max(1.0, together / max(apart, 1e-12))
+
+    def sample(self, known:np.ndarray, most:int, seed:int) -> np.ndarray:
+        "At most so many of the known rows, one a person."
+        if self.subject is None:
+            return sample_known(known, most, seed)
+        rows = generator(seed, "one a person").permutation(np.flatnonzero(known))
+        first = np.zeros(len(known), bool)
+        first[rows[np.unique(self.subject[rows], return_index=True)[1]]] = True
+        return sample_known(first, most, seed)
 
     def guess(self, rows:np.ndarray, columns:Any=slice(None)) -> np.ndarray:
         "Cross-fitted predictions: least squares of levels, whose scores must share one scale, ridge of numbers or where rows are few; (rows, columns)."
-        plain = (self.d.levels[self.d.owner] > 0) & (self.x.shape[1] < 0.3 * len(self.z))
+        plain = (self.d.levels[self.d.owner] > 0) & (self.x.shape[1] < 0.3 * self.people)
         return np.where(plain[columns], self.plain[rows][:, columns], self.unseen[rows][:, columns]).astype(float)
 
-    def crowded(self, j:int, n:int) -> bool:
-        "Whether n rows are too few for the errors of fitted and unseen losses to cancel."
+    @property
+    def people(self) -> int:
+        "How many people there are."
+        return len(self.z) if self.subject is None else int(self.subject.max()) + 1
+
+    def crowded(self, j:int, n:float) -> bool:
+        "Whether n rows, those of one person as few as they tell, are too few for the errors of fitted and unseen losses to cancel."
         r, several = self.x.shape[1], self.d.kinds[j] == "categorical" and self.d.levels[j] > 2
         return r > (0.5 if self.d.levels[j] == 0 else 0.3) * n or several and (self.d.levels[j] - 1) * r > 0.5 * n
 
-    def linear(self, j:int) -> dict: # value, error, bound, predictors, rows
+    def linear(self, j:int) -> dict: # value, error, bound, predictors, rows (those of one person as few as they tell)
         "Information of column j by linear models."
         d, known = self.d, self.d.known[:, j]
         use = np.flatnonzero((d.owner == j) & (d.spread > 0))
         r, n = self.x.shape[1], int(known.sum())
         if len(use) == 0 or n < 20:
             return {"value": np.nan, "error": np.nan, "bound": np.nan, "n": n, "r": r}
+        each = self.alike(np.flatnonzero(known), use)
+        who, n = (None, n) if self.subject is None else (self.subject[known], n / each)
         crowded = self.crowded(j, n)
         fitted, unseen = (self.unseen, self.unseen) if crowded else (self.fitted, self.plain)
         if d.levels[j] == 0:
             at = use[0]
-            value, error, bound = _number_information(d.matrix[known, at], self.fitted[known, at], self.unseen[known, at], min(r, n - 3))
+            value, error, bound = _number_information(d.matrix[known, at], self.fitted[known, at], self.unseen[known, at], min(r, n - 3),
+                                                      who, each)
         else:
             codes, scores = _compact(d.codes[known, j]), (fitted[known][:, use], unseen[known][:, use])
             if crowded:  # scores that point the wrong way are no information
@@ -380,7 +418,7 @@ class Reading:
                 scores = (scores[0] * right,) * 2
             if d.levels[j] == 2 and not crowded and r > 0.02 * n:
                 scores = _logistic_scores(self.x[known], codes, self.fold[known])
-            value, error, bound = level_information(codes, *scores, 0 if crowded else r)
+            value, error, bound = level_information(codes, *scores, 0 if crowded else r, who, each)
         return {"value": bound if crowded else value, "error": error, "bound": bound, "n": n, "r": r}
 
 def _compact(codes:np.ndarray) -> np.ndarray:
@@ -391,7 +429,7 @@ def _compact(codes:np.ndarray) -> np.ndarray:
 def _curvature_of(reading:Reading, most:int=6000) -> np.ndarray:
     "Largest z-score of curvature of every column, (p,)."
     d = reading.d
-    rows = sample_known(np.ones(len(reading.z), bool), most, 0)
+    rows = reading.sample(np.ones(len(reading.z), bool), most, 0)
     known = d.known[rows][:, d.owner]
     guess = reading.guess(rows)
     rest = np.where(known, d.matrix[rows] - guess, 0)
@@ -418,7 +456,7 @@ def _spread(x:np.ndarray, size:np.ndarray, known:np.ndarray, fold:np.ndarray, le
 
 def _spread_of(reading:Reading, most:int=6000) -> np.ndarray:
     "The same of what lines leave of every column that counts as a number, (p,) bool."
-    d, rows = reading.d, sample_known(np.ones(len(reading.z), bool), most, 0)
+    d, rows = reading.d, reading.sample(np.ones(len(reading.z), bool), most, 0)
     found, numbers = np.zeros(len(d.columns), bool), np.flatnonzero(d.levels == 0)
     for part in row_chunks(len(numbers), 256):
         use = np.searchsorted(d.owner, numbers[part])
@@ -432,7 +470,7 @@ def _spread_of(reading:Reading, most:int=6000) -> np.ndarray:
 def _gain(reading:Reading, j:int, *, most:int=5000, seed:int=0) -> tuple[float, float, list[str]]:
     "What trees add to the linear part of column j, nats, 0 if it is not beyond chance; its standard error; and what it may have missed."
     d = reading.d
-    rows, use = sample_known(d.known[:, j], most, seed), np.flatnonzero((d.owner == j) & (d.spread > 0))
+    rows, use = reading.sample(d.known[:, j], most, seed), np.flatnonzero((d.owner == j) & (d.spread > 0))
     z, x, fold = _unit(reading.z[rows]), reading.x[rows].astype(float), reading.fold[rows]
     guess = reading.guess(rows, use)
     rest = d.matrix[rows][:, use] - guess
@@ -465,7 +503,7 @@ def _column_information(reading:Reading, j:int, bend:float, check:bool, seed:int
     else:
         gain, error, doubts = 0.0, 0.0, _unasked(bend, spreads)
     value = max(part["value"], 0) + gain
-    error = np.hypot(part["error"], error if gain else 0) * np.sqrt(reading.rows_each)
+    error = np.hypot(part["error"], error if gain else 0)
     parts = {"linear": part["value"], "bent": gain, "bound": part["bound"] + gain}
     return Nats(value, max(0.0, part["value"] + gain - 1.96 * error), value + 1.96 * error, parts,
                 "; ".join([*_doubts(reading, j, part, value), *doubts]), part["value"] + gain, error)
@@ -479,12 +517,12 @@ def _unasked(bend:float, spreads:bool) -> list[str]:
 def _doubts(reading:Reading, j:int, part:dict, value:float) -> list[str]:
     "Why an estimate may be wrong."
     d, n, r = reading.d, part["n"], part["r"]
-    said = []
+    said, rows = [], "rows" if reading.subject is None else "independent rows"
     if reading.crowded(j, n):
         levels = f" and {d.levels[j]} levels" if d.levels[j] > 2 else ""
-        said.append(f"{n} rows for {r} dimensions{levels}: a lower bound")
+        said.append(f"{n:.0f} {rows} for {r} dimensions{levels}: a lower bound")
     elif r > 0.2 * n:
-        said.append(f"only {n / r:.1f} rows a dimension: uncertain")
+        said.append(f"only {n / r:.1f} {rows} a dimension: uncertain")
     if d.levels[j] > 1:
         codes = d.codes[d.known[:, j], j]
         few = np.bincount(codes).min()
@@ -545,7 +583,7 @@ def mutual_information_embedding(
     d = design(table, schema=infer_schema(table, **({"column": kind} if kind else {})), gaps=False)
     reading = Reading.of(d, z, *_folds(len(z), subject, 5, seed))
     with threadpool_limits(limits=1):  # as for a whole table
-        made = _column_information(reading, 0, 0, bool((d.spread > 0).any()) and d.known.sum() >= 50, seed)
+        made = _column_information(reading, 0, 0, bool((d.spread > 0).any()) and len(reading.sample(d.known[:, 0], 50, seed)) >= 50, seed)
     if made.warning:
         warnings.warn(f"mutual information with the embedding: {made.warning}", stacklevel=2)
     return made
@@ -667,7 +705,8 @@ def _residuals(
     "What is left of each column after linear regression on all others."
     who = np.arange(len(d.columns)) if clusters is None else clusters.reindex(list(d.columns)).to_numpy()
     x, lost = fill_gaps(d)
-    gram = gram_matrix(x) + lost
+    mean = x.mean(0, dtype=float)
+    gram = gram_matrix(x) + lost - np.outer(mean, mean)
     mix = unexplained(gram, who[d.owner], ridge=max(1e-6, 1e-3 * x.shape[1] / len(x)))
     known = d.known[:, d.owner]
     left = x @ mix
@@ -904,7 +943,9 @@ def _complaints(row:pd.Series, values:pd.Series) -> str:
     if len(known) == 0:
         return "no values"
     if (known == known.iloc[0]).all():
-        return "constant"
+        return f"one value, {row.missing:.0%} blank: if blank means no, code it as 0" if row.missing else "constant"
+    if codes := missing_codes(column_values(values)):
+        return f"{', '.join(f'{code:g}' for code in codes)} in {sum(codes.values()):.1%} of rows: a code for missing?"
     return f"{row.missing:.0%} missing" if row.missing > 0.5 else ""
 
 def _embedding_columns(made:pd.DataFrame, d:Design, z:np.ndarray, subject:Any, flexible:int, seed:int) -> pd.DataFrame:

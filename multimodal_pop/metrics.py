@@ -477,10 +477,10 @@ def interval_over(
 def holm(
     p:Sequence[float], # p-values of several tests
 ) -> Any: # adjusted p-values, same order and type (Series or array)
-    "Holm's correction for many tests."
+    "Holm's correction for many tests; NaN is none."
     p = p if isinstance(p, pd.Series) else np.asarray(p, dtype=float)
     values, order = np.asarray(p, dtype=float), np.argsort(np.asarray(p))
-    raised = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    raised = np.maximum.accumulate(values[order] * (np.isfinite(values).sum() - np.arange(len(values))))  # NaN, no test, comes last
     out = np.empty(len(values))
     out[order] = np.minimum(raised, 1)
     return pd.Series(out, p.index, name=p.name) if isinstance(p, pd.Series) else out

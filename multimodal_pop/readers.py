@@ -261,7 +261,9 @@ def read_table(
         raise CohortError(f"{path.name}: tables are read from .csv, .tsv, .txt or .parquet")
     try:
         if ending == "parquet":
-            return _some_rows(pd.read_parquet(path).reset_index(drop=True), path)
+            table = _some_rows(pd.read_parquet(path).reset_index(drop=True), path)
+            words = [*missing, *pd.to_numeric(pd.Series(missing, dtype=object), errors="coerce").dropna()]
+            return table.mask(table.isin(words)) if words else table
         separator = sep or ("," if ending == "csv" else "\t")
         names = header(path, separator)
         _check_cells(path, separator, names[0])

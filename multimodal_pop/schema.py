@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['KINDS', 'NUMBERS', 'DATES', 'YES_WORDS', 'NUMBERED', 'CohortError', 'RowError', 'CohortWarning', 'row_list',
            'same_rows', 'subject_codes', 'LazyRows', 'take_rows', 'row_chunks', 'Column', 'Schema', 'is_numeric',
-           'is_date', 'days', 'texts', 'column_values', 'distinct', 'infer_kind', 'infer_levels', 'infer_schema',
-           'column_options', 'name_list', 'nearest', 'as_images', 'check_pixels', 'check_names', 'cell_shape',
-           'check_column', 'align', 'order_words', 'class_words', 'task_kind', 'tidy_label', 'find_levels', 'bands',
-           'tidy_group', 'check_rows', 'take_labels', 'take_subject', 'take_groups', 'take_reports', 'to_arrow',
-           'write_arrow', 'open_arrow', 'from_arrow', 'LazyTable', 'frame_from', 'TableTransform', 'chunks_of', 'Tally',
-           'told_schema', 'encode_rows', 'dense_table']
+           'is_date', 'days', 'texts', 'column_values', 'distinct', 'missing_codes', 'infer_kind', 'infer_levels',
+           'infer_schema', 'column_options', 'name_list', 'nearest', 'as_images', 'check_pixels', 'check_names',
+           'cell_shape', 'check_column', 'align', 'order_words', 'class_words', 'task_kind', 'tidy_label',
+           'find_levels', 'bands', 'tidy_group', 'check_rows', 'take_labels', 'take_subject', 'take_groups',
+           'take_reports', 'to_arrow', 'write_arrow', 'open_arrow', 'from_arrow', 'LazyTable', 'frame_from',
+           'TableTransform', 'chunks_of', 'Tally', 'told_schema', 'encode_rows', 'dense_table']
 
 # %% ../nbs/01_schema.ipynb #9afaacf1
 import difflib
@@ -268,6 +268,35 @@ def distinct(
     "The different values of a column, sorted, without the missing one."
     return sorted(pd.unique(data[pd.notna(data)]).tolist())
 
+# %% ../nbs/01_schema.ipynb #a3571aeb
+_CODES = [-9999, -999, -888, -777, -99, -88, -77, -9, -8, -7, -3, -1, 99, 999, 9999]  # usual codes for what is not known
+
+def missing_codes(
+    data:np.ndarray, # (n,) what `column_values` gave
+    least:float=0.005, # share of rows with the code
+) -> dict[float, float]: # code -> share of rows; empty if nothing looks like a code
+    "Numbers that look like codes for missing."
+    if data.dtype == object or not np.isin([np.nanmin(data, initial=np.inf), np.nanmax(data, initial=-np.inf)], _CODES).any():
+        return {}
+    levels, times = np.unique(data[~np.isnan(data)], return_counts=True)
+    n, codes = len(data), np.isin(levels, _CODES) & (times >= max(2, least * len(data)))
+    found, low = [], levels < 0
+    rest = levels[~low]
+    if low.any() and codes[low].all() and len(rest) > 1 and not np.isin(rest[rest > 0], -levels[low]).all():
+        whole = (levels == levels.round()).all()
+        if not whole or rest[0] - levels[0] > low.sum():  # whole numbers without a hole may just as well be numbers
+            found = list(np.flatnonzero(low))
+    for order in (np.arange(len(levels)), np.arange(len(levels))[::-1]):  # from below and from above
+        for k in range(1, min(4, len(levels) - 1)):
+            if not codes[order[:k]].all():
+                break
+            rest = np.sort(order[k:])
+            quartile = np.interp([0.25, 0.75], np.cumsum(times[rest]) / times[rest].sum(), levels[rest])
+            width = max(np.diff(quartile)[0], np.ptp(levels[rest]) / 4)
+            if np.abs(levels[order[k - 1]] - levels[order[k]]) > 5 * width > 0:
+                found += list(order[:k])
+    return {float(levels[at]): float(times[at] / n) for at in sorted(set(found))}
+
 # %% ../nbs/01_schema.ipynb #3103a59c
 def infer_kind(
     values:pd.Series, # a column
@@ -420,6 +449,8 @@ def check_column(
     where, holds = f"{what}: column {values.name!r}", pd.api.types.infer_dtype(values, skipna=True)
     if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.astype(str).has_duplicates:
         raise CohortError(f"{where} has two categories that are written alike, such as a number and the same digits as text; make them one")
+    if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_dictionary(values.dtype.pyarrow_dtype):
+        raise CohortError(f"{where} is a dictionary of Arrow; make it a pandas category with .astype(object).astype('category')")
     if holds.startswith(("date", "time", "period", "interval")):
         raise CohortError(f"{where} holds dates or times; turn them into numbers, such as years since a fixed day")
     if holds in ("complex", "bytes"):
