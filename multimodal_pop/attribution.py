@@ -71,7 +71,10 @@ def resizes(
     model:Any, # `Model`, `Predictor` or any module
 ) -> int|None: # pixels; None = it takes images as they are
     "The side to which a model brings all images by itself."
-    return trained_side(model.config) if isinstance(model, Model) else None
+    if isinstance(model, Model):
+        return trained_side(model.config)
+    config = getattr(model, "config", None)  # a predictor's tells; a foreign module's may be anything
+    return config.get("side") if isinstance(config, dict) else None
 
 def image_space(
     model:Any, # `Model`, `Predictor`, or any module that takes images
@@ -83,13 +86,14 @@ def image_space(
     if isinstance(model, Model):
         if model.image is None:
             raise CohortError("this model has no image encoder: it was pretrained on the table alone")
-        parts = [Resized(side)] if (side := resizes(model)) else []
-        parts += [model.image] if space == "embedding" else [model.image, model.image_head, Unit()]
-        return nn.Sequential(*parts) if len(parts) > 1 else model.image
-    network = getattr(model, "network", model)
-    if not isinstance(network, nn.Module):
-        raise CohortError(f"{type(model).__name__} can't be explained: give a Model, a Predictor or a torch.nn.Module")
-    return network if space == "embedding" else nn.Sequential(network, Unit())
+        parts = [model.image] if space == "embedding" else [model.image, model.image_head, Unit()]
+    else:
+        network = getattr(model, "network", model)
+        if not isinstance(network, nn.Module):
+            raise CohortError(f"{type(model).__name__} can't be explained: give a Model, a Predictor or a torch.nn.Module")
+        parts = [network] if space == "embedding" else [network, Unit()]
+    parts = [Resized(side), *parts] if (side := resizes(model)) else parts
+    return nn.Sequential(*parts) if len(parts) > 1 else parts[0]
 
 @contextlib.contextmanager
 def held_still(
