@@ -487,7 +487,8 @@ def measure_columns(
     "What each column is, what the image shows of it, and its place in the choice."
     report = column_report(table, embedding=z, y=labels, schema=schema, subject=subject, flexible=0, seed=seed).drop(columns="distribution")
     size = len(chosen) if 0 < len(chosen) < table.shape[1] else None
-    selector = ColumnSelector(ranking_rule(strategy), k=size, schema=schema, random_state=seed).fit(table, z, labels=labels, subject=subject)
+    selector = ColumnSelector(ranking_rule(strategy), k=size, schema=schema, random_state=seed)
+    selector.fit(table, z, labels=labels, subject=subject)
     return report.assign(chosen=report.index.isin(list(chosen)), rank=selector.ranking_, stability=selector.stability_)
 
 # %% ../nbs/19_chapters.ipynb #4ab210ca
