@@ -968,7 +968,7 @@ IMAGE_OPTIONS = ("channels", "width", "norm", "mean", "std")  # of `image_encode
 
 def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
     "Encoder and linear head; a named encoder is built from the config."
-    from torch import channels_last, nn
+    from torch import channels_last, contiguous_format, nn
     from multimodal_pop.core import seeded
     from multimodal_pop.encoders import ImageEncoder, image_encoder
     if encoder is None and config["encoder"] == "custom":
@@ -979,7 +979,8 @@ def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
                 else image_encoder(config["encoder"] if encoder is None else encoder,
                                    **{name: config[name] for name in IMAGE_OPTIONS}))
         head = nn.Linear(body.out_dim, targets[-1].stop)
-    return nn.Sequential(body, head).to(memory_format=channels_last)
+    layout = channels_last if (config.get("width") or 64) >= 8 else contiguous_format  # so few channels last: the CPU's convolutions may crash
+    return nn.Sequential(body, head).to(memory_format=layout)
 
 # %% ../nbs/09_evaluate.ipynb #97f74aae
 def fine_tune(
