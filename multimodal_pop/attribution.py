@@ -44,7 +44,7 @@ from .encoders import ImageEncoder, TableEncoder, TableTransformer
 from .evaluate import Predictor, Probe, fit_probe, interval_over
 from .loop import read_rows
 from .pretrain import Model, same_size, trained_side
-from .views import ImageViews, to_float
+from .views import plain_view, to_float
 
 # %% ../nbs/17_attribution.ipynb #9e4df422
 class Unit(nn.Module):
@@ -60,12 +60,12 @@ class Resized(nn.Module):
         side:int, # to which training brought all images, pixels
     ):
         super().__init__()
-        self.views = ImageViews("none", size=side)
+        self.side = side
 
     def forward(self,
         images:Tensor, # (b, c, h, w) in [0, 1]
     ) -> Tensor: # (b, c, side, side)
-        return self.views(images, torch.Generator())
+        return plain_view(images, self.side)
 
 def resizes(
     model:Any, # `Model`, `Predictor` or any module
@@ -126,8 +126,6 @@ def images_of(
         raise CohortError("there is nobody to explain: the cohort has no rows")
     if not isinstance(cohort, Cohort):  # a cohort's were checked when it was made
         images = images if hasattr(images, "dtype") else np.asarray(images)
-        if images.dtype.kind in "iu" and images.dtype != np.uint8:
-            raise CohortError(f"images are {images.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
         check_pixels(images)
     return images
 

@@ -881,8 +881,6 @@ class Predictor:
         self._check_width(x)
         self._check_size(x)
         if x.ndim == 4 and not hasattr(inputs, "images"):  # a cohort's were checked when it was made
-            if x.dtype.kind in "iu" and x.dtype != np.uint8:
-                raise CohortError(f"images are {x.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
             check_pixels(x)
         self.network.eval()
         device, out = next(self.network.parameters()).device, []
@@ -968,9 +966,10 @@ IMAGE_OPTIONS = ("channels", "width", "norm", "mean", "std")  # of `image_encode
 
 def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
     "Encoder and linear head; a named encoder is built from the config."
-    from torch import channels_last, contiguous_format, nn
+    from torch import nn
     from multimodal_pop.core import seeded
     from multimodal_pop.encoders import ImageEncoder, image_encoder
+    from multimodal_pop.loop import lay_out
     if encoder is None and config["encoder"] == "custom":
         raise CohortError("this predictor was made with an encoder of your own: give it again, Predictor.load(folder, encoder=...)")
     encoder = copy.deepcopy(encoder)  # the caller's network is a pattern, not a part
@@ -979,8 +978,9 @@ def _network(config:dict, encoder:Any, targets:Sequence[Target]) -> Any:
                 else image_encoder(config["encoder"] if encoder is None else encoder,
                                    **{name: config[name] for name in IMAGE_OPTIONS}))
         head = nn.Linear(body.out_dim, targets[-1].stop)
-    layout = channels_last if (config.get("width") or 64) >= 8 else contiguous_format  # so few channels last: the CPU's convolutions may crash
-    return nn.Sequential(body, head).to(memory_format=layout)
+    network = nn.Sequential(body, head)
+    lay_out(network)  # a narrow network gains nothing by channels last, and may crash the CPU's convolutions
+    return network
 
 # %% ../nbs/09_evaluate.ipynb #97f74aae
 def fine_tune(

@@ -409,9 +409,11 @@ def as_images(
 def check_pixels(
     images:Any, # (n, c, h, w); read a chunk at a time
 ) -> None:
-    "Raise `CohortError` that names the images with pixels that are no number from 0 to 1. `uint8` can hold none and is not read."
+    "Raise `CohortError` for whole numbers of another type than uint8, and name images whose pixels are no number from 0 to 1. `uint8` is not read."
     if images.dtype == np.uint8 or not len(images):
         return
+    if images.dtype.kind in "iu":
+        raise CohortError(f"images are {images.dtype}; make them uint8 (0 to 255) or float32 (0 to 1)")
     parts = (np.asarray(images[rows]) for rows in row_chunks(len(images), 256))
     low, high = np.concatenate([[part.min(axis=(1, 2, 3)), part.max(axis=(1, 2, 3))] for part in parts], axis=1)
     if (bad := ~np.isfinite(low) | ~np.isfinite(high)).any():

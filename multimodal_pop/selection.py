@@ -724,7 +724,6 @@ class Proof:
     def _repr_html_(self) -> str:
         return f"<b>{self.verdict}</b>" + self.differences.to_html(float_format="{:.3f}".format)
 
-
 # %% ../nbs/16_selection.ipynb #dffaf3d1
 def confirm(self:SubsetSearch,
     cohorts:Mapping[Any, Any], # world -> (train, test) that the search never saw, or a function that makes them

@@ -174,7 +174,6 @@ def _whiten_told(z:np.ndarray) -> np.ndarray: # (n, r)
                       f" hold {kept:.0%} of its variance; a column that only the others show counts as not visible", CohortWarning, stacklevel=3)
     return white
 
-
 # %% ../nbs/16_strategies.ipynb #6c1cc489
 def align(
     table:pd.DataFrame, # (n, p) mixed kinds, gaps allowed
@@ -220,7 +219,6 @@ def _one_label(labels:pd.DataFrame, who:np.ndarray) -> np.ndarray: # (people, t)
     yes = (labels.isin([0, 1]) | labels.isna()).all().to_numpy()
     y = labels.to_numpy(float)
     return np.where(yes, pd.DataFrame(y).groupby(who).max(), _one_row(y, who))
-
 
 # %% ../nbs/16_strategies.ipynb #92df1c45
 def task_numbers(
@@ -472,7 +470,6 @@ def knockoffs(m:Moments, *, q:float=0.1, seed:int=0, alike:float=0.98, **_) -> C
         score[live], keep[live] = _against_counterfeits(m, live, q, seed)
     return Choice(score, keep & m.visible())
 
-
 # %% ../nbs/16_strategies.ipynb #0771f058
 def _against_counterfeits(m:Moments, at:np.ndarray, q:float, seed:int) -> tuple[np.ndarray, np.ndarray]:
     "By how much each of some columns beats its counterfeit, (k,), and which beat it surely enough, (k,)."
@@ -493,7 +490,6 @@ def _against_counterfeits(m:Moments, at:np.ndarray, q:float, seed:int) -> tuple[
     w = own - fake
     passed = [t for t in np.sort(np.abs(w)) if t > 0 and (1 + (w <= -t).sum()) / max((w >= t).sum(), 1) <= q]
     return w, w >= passed[0] if passed else np.zeros(len(w), bool)
-
 
 # %% ../nbs/16_strategies.ipynb #2400f289
 def recovery(
