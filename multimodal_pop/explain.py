@@ -763,7 +763,8 @@ def plot_difference(
         ax.contour(differ, [0.5], colors=COLORS["truth"], linewidths=0.8)
     ax.set(xticks=[], yticks=[])
     whose = "One model each: " if np.isnan(comparison.seeds[a, b]).all() else ""
-    told = f"differ in {differ.mean():.0%} of the pixels" if differ.any() else "are not shown to differ in any pixel"
+    share = "less than 1 %" if differ.mean() < 0.005 else f"{differ.mean():.0%}"
+    told = f"differ in {share} of the pixels" if differ.any() else "are not shown to differ in any pixel"
     ax.set_title(f"{whose}“{a}” and “{b}” {told}", fontsize=9)
     ax.grid(False)
     ax.figure.colorbar(ScalarMappable(Normalize(-reach, reach), scale), ax=ax,
