@@ -12,6 +12,7 @@ __all__ = ['LEAST_SUBSETS', 'cka', 'procrustes', 'similarity_matrix', 'plot_cka'
 # %% ../nbs/18_latent.ipynb #c88b900f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -338,15 +339,31 @@ def epoch_table(
     tidy = tidy.melt("epoch", var_name="column", value_name="value")
     return tidy.assign(taught=tidy.column.isin(set(taught)), value=tidy.value.astype(float))
 
+def _about_its_course(
+    y:np.ndarray, # (epochs, columns)
+) -> np.ndarray: # what is left, (epochs, columns)
+    "Residuals about a straight line, or about two levels with a ramp or step between where that leaves less than a tenth: it is no noise."
+    t = np.arange(len(y))
+    def about(course:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = np.column_stack([np.ones(len(t)), course])
+        off = y - shape @ (np.linalg.pinv(shape) @ y)
+        return off, (off ** 2).sum(0)
+
+    left, whole = about(t)
+    least, ends = whole / 10, np.unique(np.linspace(0, len(t) - 1, min(len(t), 24)).round())
+    for begin, end in [*zip(t[:-1], t[1:]), *combinations(ends, 2)]:
+        off, size = about(((t - begin) / (end - begin)).clip(0, 1))
+        left, least = np.where(size < least, off, left), np.minimum(size, least)
+    return left
+
 def _own_noise(
     wide:pd.DataFrame, # (epochs, columns)
 ) -> pd.Series: # SD of one epoch, one a column
-    "From the jitter, and from the second half about a straight line: its steps, and the largest autocorrelation (to 0.95) that they leave possible."
+    "From the jitter, and from the second half about its course: its steps, and the largest autocorrelation (to 0.95) that they leave possible."
     jitter, k = wide.diff().diff().iloc[2:].abs().median() * 1.4826 / np.sqrt(6), max(6, len(wide) // 2)
     if len(wide) < 8:
         return jitter
-    y, line = wide.iloc[-k:].to_numpy(), np.vander(np.arange(k), 2)
-    off = y - line @ (np.linalg.pinv(line) @ y)
+    off = _about_its_course(wide.iloc[-k:].to_numpy())
     stays = ((off[1:] * off[:-1]).sum(0) / np.maximum((off ** 2).sum(0), 1e-30)).clip(0, 0.95)
     step = ((off[1:] - stays * off[:-1]) ** 2).sum(0) / (k - 3)
     bias, error = (2 + 4 * stays) / k, np.sqrt((1 - stays ** 2) / k)  # of an autocorrelation about a line (Kendall 1954)
