@@ -121,7 +121,7 @@ def worklist(
     probs = sum(voting.values()) / len(voting)
     measured = noise if noise.identifiable else None
     issues = find_issues(y, probs, views=voting, groups=groups, noise=measured, subject=subject, seed=seed)
-    order = rank_for_review(y, probs, noise=measured, groups=groups, seed=seed).row.to_numpy()
+    order = rank_for_review(y, probs, noise=measured, groups=groups, subject=subject, seed=seed).row.to_numpy()
     issues = issues.loc[order].reset_index()
     rows = np.arange(len(y)) if rows is None else np.asarray(rows)
     return issues.assign(task=task, row=rows[issues.row])[["row", "task", "p_error", "given", "suggested", "reason"]]
