@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['full_precision', 'similarity', 'clip_loss', 'plot_similarity', 'alignment', 'Temperature', 'nt_xent_loss',
-           'supcon_clip_loss', 'supcon_loss', 'false_negative_clip_loss', 'barlow_twins_loss', 'vicreg_loss',
-           'negative_cosine', 'column_loss', 'gather_rows']
+           'supcon_clip_loss', 'supcon_loss', 'false_negative_clip_loss', 'rince_loss', 'barlow_twins_loss',
+           'vicreg_loss', 'negative_cosine', 'column_loss', 'gather_rows']
 
 # %% ../nbs/07_losses.ipynb #7ca87b98
 import functools
@@ -202,6 +202,27 @@ def false_negative_clip_loss(
     logits = similarity(z_image, z_table, temperature).masked_fill(others, -torch.inf)
     own = torch.arange(len(logits), device=logits.device)
     return _both_ways(F.cross_entropy(logits, own), F.cross_entropy(logits.T, own), weight)
+
+# %% ../nbs/07_losses.ipynb #6d7d9581
+@full_precision
+def rince_loss(
+    z_image:Tensor, # image embeddings, (n, d); rows are normalised inside
+    z_table:Tensor, # table embeddings of the same participants, (n, d)
+    *,
+    temperature:float|Tensor=0.1, # fixed, or a learned scalar tensor
+    weight:float=0.5, # share of image → table
+    q:float=0.5, # 0: InfoNCE; 1: fully robust
+    density:float=0.01, # δ, weight of the strangers
+) -> Tensor: # scalar
+    "A contrastive loss that stands wrong pairs: RINCE (Chuang et al. 2022, CVPR)."
+    _check_pair(z_image, z_table)
+    if not 0 < q <= 1:
+        raise ValueError(f"q is {q}; it lies above 0 (nearly InfoNCE) and at most at 1 (robust)")
+    scores = similarity(z_image, z_table, temperature) - 1 / temperature
+    def one_way(s):
+        together, all_of_them = q * s.diagonal(), q * (s.logsumexp(1) + math.log(density))
+        return (torch.expm1(all_of_them) - torch.expm1(together)).mean() / q
+    return _both_ways(one_way(scores), one_way(scores.T), weight)
 
 # %% ../nbs/07_losses.ipynb #9cd9e778
 @full_precision
