@@ -701,23 +701,6 @@ def plot_budget(
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
-def _plot_groups_asked(
-    curve:pd.DataFrame, # of one simulation with groups
-    ax:Axes|None=None, # where to draw
-) -> Axes: # one line a group
-    "Label accuracy of each group as the budget is spent."
-    ax = new_ax(ax, figsize=(6, 3.4))
-    names = [
-        c.removeprefix("label_accuracy_") for c in curve if c.startswith("label_accuracy_") and curve[c].notna().any()
-    ]  # small groups are not shown
-    for name, colour in zip(names, OTHERS * 3):
-        ax.plot(curve.budget, curve[f"label_accuracy_{name}"], marker="o", markersize=3, color=colour, label=name)
-    worst = min(curve[f"label_accuracy_{name}"].iloc[-1] for name in names)
-    ax.set(xlabel="answers bought, as a share of the rows" if curve.budget.max() <= 2 else "answers bought",
-           ylabel="share of labels that are right", title=f"At the end, {worst:.0%} are right in the worst group")
-    ax.legend(title="group")
-    return ax
-
 # %% ../nbs/13_annotate.ipynb #59e65e3f
 FLAWLESS = 1994, 6 # imagined answers of somebody who hardly errs: right, wrong
 AS_IT_STANDS = 4.0 # rows that speak for a scale of 1 and offsets of 0

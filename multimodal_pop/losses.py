@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['full_precision', 'similarity', 'clip_loss', 'plot_similarity', 'alignment', 'Temperature', 'nt_xent_loss',
-           'supcon_clip_loss', 'supcon_loss', 'false_negative_clip_loss', 'rince_loss', 'barlow_twins_loss',
-           'vicreg_loss', 'negative_cosine', 'column_loss', 'gather_rows']
+           'supcon_clip_loss', 'false_negative_clip_loss', 'rince_loss', 'barlow_twins_loss', 'vicreg_loss',
+           'negative_cosine', 'column_loss', 'gather_rows']
 
 # %% ../nbs/07_losses.ipynb #7ca87b98
 import functools
@@ -169,22 +169,6 @@ def supcon_clip_loss(
     to_table = _mean_over(logits.log_softmax(1), positive)
     to_image = _mean_over(logits.T.log_softmax(1), positive)
     return _both_ways(to_table, to_image, weight)
-
-# %% ../nbs/07_losses.ipynb #6faadac3
-@full_precision
-def supcon_loss(
-    z0:Tensor, # embeddings of one view, (n, d)
-    z1:Tensor, # embeddings of the other view, (n, d)
-    y:Tensor, # labels, (n,); NaN = unknown
-    *,
-    temperature:float|Tensor=0.1, # fixed, or a learned scalar tensor
-) -> Tensor: # scalar
-    "NT-Xent in which all views of a class are each other's partners (Khosla et al. 2020, their L_out)."
-    _check_pair(z0, z1, y)
-    both = torch.cat([z0, z1])
-    own = torch.eye(len(both), dtype=torch.bool, device=both.device)
-    log_probs = similarity(both, both, temperature).masked_fill(own, -torch.inf).log_softmax(1)
-    return _mean_over(log_probs, _same_label(y).repeat(2, 2) & ~own)
 
 # %% ../nbs/07_losses.ipynb #189ff258
 @full_precision

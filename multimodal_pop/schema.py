@@ -844,13 +844,9 @@ class TableTransform:
 
     def encode(self,
         table:Any, # DataFrame or Cohort, any rows
-        *,
-        out:str|Path|None=None, # a .npy file to write and memory-map; None = in memory
     ) -> np.ndarray: # (n, p) float32: standardised numbers, codes 0 … K−1; NaN = missing, or never seen in training
         "One column in, one column out. Raises `CohortError` for a column that is not there or has changed its type."
-        shape = (len(table), len(self.columns))
-        made = np.empty(shape, np.float32) if out is None else np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
-        start = 0
+        made, start = np.empty((len(table), len(self.columns)), np.float32), 0
         for part in self.encode_chunks(table):
             made[start:(start := start + len(part))] = part
         return made
