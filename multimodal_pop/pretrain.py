@@ -6,7 +6,7 @@
 __all__ = ['TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Model', 'stream', 'same_size', 'somebody', 'trained_side',
            'pixels', 'image_source', 'table_source', 'embed', 'embed_table', 'project', 'save', 'load', 'Recipe',
            'Method', 'method', 'Contrast', 'simclr', 'barlow', 'vicreg', 'crossed', 'simsiam', 'byol',
-           'image_and_table', 'untold', 'paired', 'clip', 'supcon', 'rince', 'predict', 'scarf', 'near', 'read_options',
+           'image_and_table', 'untold', 'paired', 'clip', 'supcon', 'rince', 'predict', 'scarf', 'read_options',
            'check_cohort', 'make_model', 'in_words', 'channel_statistics', 'model_rows', 'pretrain', 'plot_history',
            'Enough', 'step_rate', 'noise_cohort', 'Batch', 'Checkpoints', 'ColumnLog', 'encode_on_disk', 'LARS',
            'learning_rate_factor', 'make_batch', 'make_optimizer', 'OnlineProbe', 'probe_score', 'read_ahead',
@@ -15,13 +15,12 @@ __all__ = ['TABLE_ENCODERS', 'METHODS', 'PRESETS', 'OPTIONS', 'Model', 'stream',
 # %% ../nbs/08_pretrain.ipynb #6922669c
 import copy
 import dataclasses
-import difflib
 import inspect
 import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,8 @@ from matplotlib.axes import Axes
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .cohort import Cohort, CohortError, CohortWarning, Schema, TableTransform, reading, row_chunks, told_schema
+from .cohort import (Cohort, CohortError, CohortWarning, nearest, reading, row_chunks, Schema, TableTransform,
+                                   told_schema)
 from .core import COLORS, generator, new_ax, provenance, read_json, seeded, write_atomic, write_json
 from .encoders import ColumnDecoder, ProjectionHead, TableEncoder, TableTransformer, image_encoder, load_weights
 from .losses import (Temperature, alignment, barlow_twins_loss, clip_loss, column_loss, false_negative_clip_loss,
@@ -495,21 +495,13 @@ OPTIONS = (*(f.name for f in dataclasses.fields(Recipe)), "preset", "epochs",
            *(p.name for p in inspect.signature(train).parameters.values()
              if p.kind is p.KEYWORD_ONLY and p.name not in ("rows", "transform", "epochs", "seed")))
 
-def near(
-    name:str, # what was asked
-    known:Iterable[str], # what there is
-) -> str: # "; did you mean …?" or nothing
-    "A hint for a name that is not there."
-    close = difflib.get_close_matches(str(name), list(map(str, known)), 3)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-
 def read_options(
     **options:Any, # as given to `pretrain`; None = not given
 ) -> tuple[Recipe, dict]: # the recipe, and the options of `train`
     "Sort the options, presets first. Raises `TypeError` for one that does not exist, `ValueError` for a wrong name."
     for name in options:
         if name not in OPTIONS:
-            raise TypeError(f"pretrain has no option {name!r}{near(name, OPTIONS) or '.'} The options are: {', '.join(sorted(OPTIONS))}")
+            raise TypeError(f"pretrain has no option {name!r}{nearest(name, OPTIONS, 3) or '.'} The options are: {', '.join(sorted(OPTIONS))}")
     options = {k: v for k, v in options.items() if v is not None}
     if (preset := options.pop("preset", None)) not in (None, *PRESETS):
         raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
@@ -537,7 +529,7 @@ def check_cohort(
     for option, task in wanted:
         if task is not None and task not in cohort.tasks:
             raise CohortError(
-                f"{option}: the cohort has no label {task!r}{near(task, cohort.tasks) or '.'} It has: {', '.join(cohort.tasks) or 'none'}"
+                f"{option}: the cohort has no label {task!r}{nearest(task, cohort.tasks, 3) or '.'} It has: {', '.join(cohort.tasks) or 'none'}"
             )
         equals = option == "false_negatives" or option == "label" and recipe.method == "supcon"
         if equals and task is not None and cohort.tasks[task] == "continuous":
@@ -549,7 +541,7 @@ def check_cohort(
         return []
     names = list(cohort.columns if columns is None else columns)
     if unknown := [name for name in names if name not in cohort.columns]:
-        raise CohortError(f"the cohort has no column {unknown[0]!r}{near(unknown[0], cohort.columns)}" +
+        raise CohortError(f"the cohort has no column {unknown[0]!r}{nearest(unknown[0], cohort.columns, 3)}" +
                           (f" ({len(unknown)} are unknown)" if len(unknown) > 1 else ""))
     if not names:
         raise CohortError(f"method {recipe.method!r} needs columns; method='simclr' learns from images alone")

@@ -27,7 +27,7 @@ from matplotlib.axes import Axes
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from .cohort import CohortError, row_list, same_rows, subject_codes
+from .cohort import CohortError, nearest, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, read_json, seeded
 from .evaluate import (Predictor, Target, _network, auc, check_embedding, cross_val_probs, deal_folds,
                                      interval_over, teaching_views, tuned_config)
@@ -35,7 +35,7 @@ from .losses import rince_loss
 from .noise import NoiseEstimate, centred_log, estimate_noise, fit_pool, training_margin
 from .rates import _codes, _read_audit
 from .loop import mark, Source, train
-from .pretrain import near, rince
+from .pretrain import rince
 
 # %% ../nbs/12_robust.ipynb #04e4f7e5
 # RINCE lives with the losses and the methods; its name stays here too
@@ -623,7 +623,7 @@ def _check_options(options:Mapping, deep:bool) -> None:
         if name not in known:
             raise TypeError(
                 f"train_robust has no option {name!r} for"
-                f" {'a model' if deep else 'an embedding'}{near(name, known) or '; choose among ' + ', '.join(known)}"
+                f" {'a model' if deep else 'an embedding'}{nearest(name, known, 3) or '; choose among ' + ', '.join(known)}"
             )
 
 # %% ../nbs/12_robust.ipynb #6a2df899
@@ -688,7 +688,7 @@ def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|No
 def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:Any, subject:Any, n:int, seed:int) -> Lesson:
     "Check, estimate what is missing, and soften labels if the method asks for it."
     if method not in METHODS:
-        raise CohortError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}{near(method, METHODS)}")
+        raise CohortError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}{nearest(method, METHODS, 3)}")
     needs, lesson = METHODS[method], _read_lesson(labels, noise, groups, audited, n)
     if needs.noise and not lesson.hard and not needs.posterior:
         raise CohortError(f"method {method!r} wants given labels: probabilities have no noise matrix; use 'soft'")

@@ -391,10 +391,11 @@ def name_list(
 def nearest(
     name:str, # a name that was not found
     names:Iterable[str], # the names there are
+    n:int=1, # how many to suggest at most
 ) -> str: # "; did you mean 'age'?", or nothing
     "Help with a misspelt name."
-    found = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    found = difflib.get_close_matches(str(name), list(map(str, names)), n)
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 # %% ../nbs/01_schema.ipynb #f0559938
 def as_images(
