@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import entr, logsumexp, softmax
 from scipy.stats import rankdata
 
-from .cohort import CohortError, row_list, same_rows
+from .cohort import CohortError, person_folds, row_list, same_rows, subject_codes
 from .core import COLORS, SMALL, generator, gives_away, new_ax
 from .evaluate import check_embedding, interval_over
 from .noise import (NoiseEstimate, _group_matrices, _known_matrix, adjusted_margin, centred_log,
@@ -93,6 +93,7 @@ class Review:
     prior: np.ndarray # the matrices before any answer, (groups, k, k)
     strength: float # rows that this prior is worth, for each class; infinite: it stays
     mend: np.ndarray|None = None # may a group's labels change before anybody answered in it? (groups,) bool; None: all
+    subject: Sequence|None = None # who each row belongs to, (n,); None: everybody has one row
 
     @property
     def evidence(self) -> np.ndarray:
@@ -193,7 +194,7 @@ def repool(
     "Turn probabilities of the *given* label into those of the *true* one: unblurred by the noise, calibrated on labels and answers."
     clear = unblur(model, review.matrices[review.codes])
     logs, evidence = np.stack([centred_log(model), centred_log(clear)]), review.evidence
-    fold, probs = generator(seed, "pool").permutation(len(model)) % folds, np.zeros_like(model)
+    fold, probs = person_folds(review.subject, len(model), folds=folds, seed=seed, name="pool"), np.zeros_like(model)
     for f in range(folds):
         into = fold != f
         probs[~into] = fit_pool(review.given[into], logs[:, into], evidence[into])(logs[:, ~into])
@@ -246,18 +247,20 @@ def fuse(
     votes:pd.DataFrame|None=None, # answers so far: row, annotator, label
     noise:Any=None, # NoiseEstimate, a matrix, or group -> matrix (P(given | true)); None: estimated
     groups:Sequence|None=None, # group of each row, (n,)
+    subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     clean:bool=False, # True: probs are those of the true label already
     seed:int=0, # of folds
 ) -> Review: # posterior, labels, doubt, annotators
     "Put model, given labels and answers together. Raises `CohortError` for input it can't use."
-    given, model, codes, names = _check(labels, probs, groups)
+    given, model, codes, names = _check(labels, probs, groups, subject=subject)
     if noise is None and len(np.unique(given)) < 2:
         raise CohortError(f"all {len(given)} labels are {given[0]}: noise can't be estimated from one class; give `noise`")
     read = read_votes(votes, *model.shape)
-    noise = estimate_noise(given, model, groups=groups, seed=seed) if noise is None else noise
+    noise = estimate_noise(given, model, groups=groups, subject=subject, seed=seed) if noise is None else noise
     matrices, strength, mend = read_noise(noise, names, codes, model.shape[1])
     accuracy = np.full(max(len(read.names), 1), PRIOR[0] / sum(PRIOR))
-    review = Review(given, model, read, codes, tuple(names), matrices, accuracy, matrices, strength, mend)
+    subject = None if subject is None else subject_codes(subject, len(given))
+    review = Review(given, model, read, codes, tuple(names), matrices, accuracy, matrices, strength, mend, subject)
     return settle(review, None if clean else model, rounds=3, seed=seed)
 
 def settle(
@@ -486,6 +489,7 @@ def rank_for_review(
     votes:pd.DataFrame|None=None, # answers so far: row (0-based position), annotator, label; a row may have many
     noise:Any=None, # NoiseEstimate, a matrix, or group -> matrix (P(given | true)); None: estimated
     groups:Sequence|None=None, # group of each row, (n,); the budget is shared by expected errors
+    subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     strategy:str="fusion", # one of STRATEGIES
     budget:float|None=None, # a float up to 1.0 is a share of the rows, a whole number counts answers; None: all rows
     features:np.ndarray|None=None, # an embedding, (n, d): choose rows unlike each other
@@ -496,8 +500,8 @@ def rank_for_review(
 ) -> pd.DataFrame: # row, score, reason; worst first
     "The worklist: what to look at next, and why. Raises `CohortError` for input it can't use."
     strategy = read_strategy(strategy)
-    same_rows(labels=labels, probs=probs, groups=groups, features=features, costs=costs, first=first)
-    review = fuse(labels, probs, votes=votes, noise=noise, groups=groups, clean=clean, seed=seed)
+    same_rows(labels=labels, probs=probs, groups=groups, subject=subject, features=features, costs=costs, first=first)
+    review = fuse(labels, probs, votes=votes, noise=noise, groups=groups, subject=subject, clean=clean, seed=seed)
     n, fused = len(review.given), strategy in ("fusion", "expected gain")
     features, costs, early = _read_wishes(n, features, costs, first)
     current, stage = (review.labels, np.ones(n, int)) if fused else majority(review.given, review.votes, review.probs.shape[1])
@@ -582,6 +586,7 @@ def simulate_review(
     budgets:Sequence[float]|float=(0.05, 0.1, 0.2), # floats up to 1.0 are shares of the rows, whole numbers count answers
     annotator:Any=1.0, # share of right answers; a list for several people; (k, k) P(answer | true); recorded answers (n, people)
     groups:Sequence|None=None, # group of each row, (n,)
+    subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
     seed:int=0, # of answers, folds, random order
     noise:Any=None, # as in `rank_for_review`
     refit:Callable|None=None, # (labels, soft) -> P(true class) out of fold, (n, k); gets evidence for soft if refit.evidence is True
@@ -595,14 +600,14 @@ def simulate_review(
     if combine not in WAYS:
         raise CohortError(
             f"combine {combine!r} is not known; choose one of {', '.join(WAYS)}, or None for the strategy's own")
-    same_rows(labels=labels, truth=truth, probs=probs, groups=groups, annotator=annotator)
+    same_rows(labels=labels, truth=truth, probs=probs, groups=groups, subject=subject, annotator=annotator)
     given, model, codes, names = _check(labels, probs, groups)
     if np.shape(truth) != given.shape:
         raise CohortError(f"truth has shape {np.shape(truth)}; give the true label of each of the {len(given)} rows")
     truth = _classes(np.asarray(truth), model.shape[1], "truth")
     (n, k), (answer, people) = model.shape, annotators(annotator, truth, model.shape[1])
     if combine == "fusion" or strategy in ("fusion", "expected gain"):
-        review = fuse(given, model, noise=noise, groups=groups, seed=seed)
+        review = fuse(given, model, noise=noise, groups=groups, subject=subject, seed=seed)
     else: # no estimate is needed
         review = Review(given, model, read_votes(None, n, k), codes, tuple(names),
                         np.eye(k)[None].repeat(max(len(names), 1), 0), None, None, np.inf)
@@ -696,23 +701,6 @@ def plot_budget(
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
-def _plot_groups_asked(
-    curve:pd.DataFrame, # of one simulation with groups
-    ax:Axes|None=None, # where to draw
-) -> Axes: # one line a group
-    "Label accuracy of each group as the budget is spent."
-    ax = new_ax(ax, figsize=(6, 3.4))
-    names = [
-        c.removeprefix("label_accuracy_") for c in curve if c.startswith("label_accuracy_") and curve[c].notna().any()
-    ]  # small groups are not shown
-    for name, colour in zip(names, OTHERS * 3):
-        ax.plot(curve.budget, curve[f"label_accuracy_{name}"], marker="o", markersize=3, color=colour, label=name)
-    worst = min(curve[f"label_accuracy_{name}"].iloc[-1] for name in names)
-    ax.set(xlabel="answers bought, as a share of the rows" if curve.budget.max() <= 2 else "answers bought",
-           ylabel="share of labels that are right", title=f"At the end, {worst:.0%} are right in the worst group")
-    ax.legend(title="group")
-    return ax
-
 # %% ../nbs/13_annotate.ipynb #59e65e3f
 FLAWLESS = 1994, 6 # imagined answers of somebody who hardly errs: right, wrong
 AS_IT_STANDS = 4.0 # rows that speak for a scale of 1 and offsets of 0
@@ -721,17 +709,18 @@ def remaining_errors(
     review:Review, # of `fuse`, or `.attrs["review"]` of a ranking or a simulation
     *,
     target:float=0.02, # share of wrong labels that is good enough
-    draws:int=100, # bootstrap draws of the rows
+    draws:int=100, # bootstrap draws of the people
     seed:int=0, # of the draws
 ) -> pd.DataFrame: # group, rows, errors, low, high, done
     "How many of the best guesses are still wrong, with 95 % limits, and whether one may stop. They hold as far as the model of the noise does. Without answers the lower limit is 0. Raises `CohortError` for answers that were not fused."
     if review.prior is None:
         raise CohortError("these answers were not fused, so nothing says what remains; simulate with combine='fusion'")
     labels, n, rng = review.labels, len(review.given), generator(seed, "remaining")
+    who = subject_codes(review.subject, n)
     inside = _shown_rows(review).astype(float)
     wrong = lambda state: 1 - state.posterior[np.arange(n), labels]
     limits = lambda state, belief: np.quantile(
-        [_chance(inside, wrong(_redraw(state, rng, belief)), rng) for _ in range(draws)], (0.025, 0.975), axis=0)
+        [_chance(inside, wrong(_redraw(state, who, rng, belief)), who, rng) for _ in range(draws)], (0.025, 0.975), axis=0)
     asked, state = len(review.votes.row) > 0, _Scaled.of(review)
     low, high = limits(review, PRIOR)
     if asked:
@@ -746,13 +735,13 @@ def remaining_errors(
         table.loc[rows == 0, ["errors", "low", "high"]] = np.nan
     return table
 
-def _chance(inside:np.ndarray, wrong:np.ndarray, rng:np.random.Generator) -> np.ndarray:
-    "A draw of the number of errors in each group."
-    return inside @ (rng.random(len(wrong)) < wrong)
+def _chance(inside:np.ndarray, wrong:np.ndarray, who:np.ndarray, rng:np.random.Generator) -> np.ndarray:
+    "A draw of the number of errors in each group; the rows of a person err together."
+    return inside @ (rng.random(who.max() + 1)[who] < wrong)
 
-def _redraw(review:Review, rng:np.random.Generator, belief:tuple) -> Review:
-    "Estimates from other rows and another belief about annotators (Bayesian bootstrap)."
-    share, weight = rng.beta(*belief), rng.exponential(size=len(review.given))
+def _redraw(review:Review, who:np.ndarray, rng:np.random.Generator, belief:tuple) -> Review:
+    "Estimates from other people and another belief about annotators (Bayesian bootstrap)."
+    share, weight = rng.beta(*belief), rng.exponential(size=who.max() + 1)[who]
     trust = share * sum(belief), (1 - share) * sum(belief)
     if isinstance(review, _Scaled):
         return _fit_scale(review, weight, trust, rounds=4)
@@ -824,19 +813,20 @@ class EvidenceProbe:
         *,
         folds:int=5, # of the cross-validation
         strengths:Sequence[float]=(30, 100, 300), # ridge penalties tried at first; they widen by themselves
+        subject:Sequence|None=None, # who each row belongs to, (n,), where people have several rows
         seed:int=0, # of the folds
     ):
         z = check_embedding(z)
         self.mean, self.sd = z.mean(0), np.maximum(z.std(0), 1e-9)
         self.x, self.strengths = ((z - self.mean) / self.sd).astype(np.float32), tuple(strengths)
-        self.fold, self.start, self.weights = generator(seed, "probe").permutation(len(z)) % folds, {}, None
+        self.fold, self.start, self.weights = person_folds(subject, len(z), folds=folds, seed=seed, name="probe"), {}, None
         self.best, self.calls = self.strengths[len(strengths) // 2], 0
 
     def __call__(self,
         labels:np.ndarray, # best guesses; not used
         evidence:np.ndarray, # P(given label, answers | true class), up to a factor a row, (n, k)
     ) -> np.ndarray: # P(true class) out of fold, (n, k)
-        "Probabilities for each row from a model that saw neither its label nor its answers."
+        "Probabilities for each row from a model that saw no label and no answer of its person."
         self.calls += 1
         tried = self.strengths if self.calls & (self.calls - 1) == 0 else (self.best,) # calls 1, 2, 4, 8, … choose anew
         probs = {s: np.zeros_like(evidence, float) for s in tried}

@@ -75,12 +75,13 @@ def _task_noise(
     groups:pd.DataFrame, # subgroup variables, (n, variables)
     *,
     audited:np.ndarray|None=None, # an expert's labels of a random sample, (n,); NaN elsewhere
+    subject:Sequence|None=None, # who each row belongs to, (n,)
     seed:int=0, # of permutations
 ) -> tuple[list[dict], dict[str, NoiseEstimate]]: # rows of the table; the estimate for each group variable, "" for everybody
     "The noise of one task: for everybody, and for each group variable."
-    found, rows = {"": estimate_noise(y, probs, audited=audited, seed=seed)}, []
+    found, rows = {"": estimate_noise(y, probs, audited=audited, subject=subject, seed=seed)}, []
     for name, level in groups.items():
-        found[name] = estimate_noise(y, probs, groups=level.astype(str).to_numpy(), audited=audited, seed=seed)
+        found[name] = estimate_noise(y, probs, groups=level.astype(str).to_numpy(), audited=audited, subject=subject, seed=seed)
         order = [str(k) for k in level.cat.categories] if isinstance(level.dtype, pd.CategoricalDtype) else ()
         rows += _noise_rows(task, found[name], name, order)
     return _noise_rows(task, _widest(found.values()), "") + rows, found
@@ -113,13 +114,14 @@ def worklist(
     *,
     groups:np.ndarray|None=None, # along which it was estimated, (n,)
     rows:np.ndarray|None=None, # row numbers of the cohort, (n,)
+    subject:Sequence|None=None, # who each row belongs to, (n,)
     seed:int=0, # of folds and permutations
 ) -> pd.DataFrame: # row, task, p_error, given, suggested, reason; in the order in which to review
     "What to look at, most doubtful first."
     probs = sum(voting.values()) / len(voting)
     measured = noise if noise.identifiable else None
-    issues = find_issues(y, probs, views=voting, groups=groups, noise=measured, seed=seed)
-    order = rank_for_review(y, probs, noise=measured, groups=groups, seed=seed).row.to_numpy()
+    issues = find_issues(y, probs, views=voting, groups=groups, noise=measured, subject=subject, seed=seed)
+    order = rank_for_review(y, probs, noise=measured, groups=groups, subject=subject, seed=seed).row.to_numpy()
     issues = issues.loc[order].reset_index()
     rows = np.arange(len(y)) if rows is None else np.asarray(rows)
     return issues.assign(task=task, row=rows[issues.row])[["row", "task", "p_error", "given", "suggested", "reason"]]
@@ -141,15 +143,16 @@ def measure_labels(
     for task in labels:
         known = labels[task].notna().to_numpy()
         y = labels[task].to_numpy(float)[known].astype(int)
-        voting = label_views(y, {name: z[known] for name, z in views.items()},
-                             subject=None if subject is None else np.asarray(subject)[known], seed=seed)
+        people = None if subject is None else np.asarray(subject)[known]
+        voting = label_views(y, {name: z[known] for name, z in views.items()}, subject=people, seed=seed)
         expert = None if audited is None or task not in audited else audited[task].to_numpy(float)[known]
         if expert is not None and not np.isfinite(expert).any():
             expert = None  # nobody with this label was audited
-        lines, found = _task_noise(task, y, sum(voting.values()) / len(voting), groups[known], audited=expert, seed=seed)
+        lines, found = _task_noise(task, y, sum(voting.values()) / len(voting), groups[known], audited=expert, subject=people,
+                                   seed=seed)
         name = _clearest(found)
         apart = groups[name][known].astype(str).to_numpy() if name else None
-        lists.append(worklist(task, y, voting, found[name], groups=apart, rows=rows[known], seed=seed))
+        lists.append(worklist(task, y, voting, found[name], groups=apart, rows=rows[known], subject=people, seed=seed))
         told += lines
     return {"noise": pd.DataFrame(told), "worklist": pd.concat(lists, ignore_index=True)}
 

@@ -10,10 +10,10 @@ __all__ = ['GOLDEN', 'Cohort', 'table_chunks', 'same_values', 'bin_columns', 'su
            'check_rows', 'chunks_of', 'class_words', 'CohortError', 'CohortWarning', 'Column', 'column_options',
            'column_values', 'DATES', 'days', 'dense_table', 'distinct', 'encode_rows', 'find_levels', 'frame_from',
            'from_arrow', 'infer_kind', 'infer_levels', 'infer_schema', 'is_date', 'is_numeric', 'KINDS', 'LazyRows',
-           'LazyTable', 'missing_codes', 'name_list', 'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'row_chunks',
-           'row_list', 'RowError', 'same_rows', 'Schema', 'subject_codes', 'TableTransform', 'take_groups',
-           'take_labels', 'take_reports', 'take_rows', 'take_subject', 'Tally', 'task_kind', 'texts', 'tidy_group',
-           'tidy_label', 'to_arrow', 'told_schema', 'write_arrow', 'YES_WORDS']
+           'LazyTable', 'missing_codes', 'name_list', 'nearest', 'NUMBERS', 'open_arrow', 'order_words', 'person_folds',
+           'row_chunks', 'row_list', 'RowError', 'same_rows', 'Schema', 'subject_codes', 'TableTransform',
+           'take_groups', 'take_labels', 'take_reports', 'take_rows', 'take_subject', 'Tally', 'task_kind', 'texts',
+           'tidy_group', 'tidy_label', 'to_arrow', 'told_schema', 'write_arrow', 'YES_WORDS']
 
 # %% ../nbs/01_cohort.ipynb #f8233afb
 import base64
@@ -39,9 +39,9 @@ from .schema import (align, as_images, bands, cell_shape, check_column, check_na
                                    chunks_of, class_words, CohortError, CohortWarning, Column, column_options, column_values, DATES,
                                    days, dense_table, distinct, encode_rows, find_levels, frame_from, from_arrow,
                                    infer_kind, infer_levels, infer_schema, is_date, is_numeric, KINDS, LazyRows,
-                                   LazyTable, missing_codes, name_list, nearest, NUMBERS, open_arrow, order_words, row_chunks,
-                                   row_list, RowError, same_rows, Schema, subject_codes, TableTransform, take_groups, take_labels,
-                                   take_reports, take_rows, take_subject, Tally, task_kind, texts, tidy_group,
+                                   LazyTable, missing_codes, name_list, nearest, NUMBERS, open_arrow, order_words, person_folds,
+                                   row_chunks, row_list, RowError, same_rows, Schema, subject_codes, TableTransform, take_groups,
+                                   take_labels, take_reports, take_rows, take_subject, Tally, task_kind, texts, tidy_group,
                                    tidy_label, to_arrow, told_schema, write_arrow, YES_WORDS)
 
 # %% ../nbs/01_cohort.ipynb #a37c25f9
@@ -51,8 +51,8 @@ _all_ = [
     "class_words", "CohortError", "CohortWarning", "Column", "column_options", "column_values", "DATES", "days", "dense_table",
     "distinct", "encode_rows", "find_levels", "frame_from", "from_arrow", "infer_kind", "infer_levels", "infer_schema",
     "is_date", "is_numeric", "KINDS", "LazyRows", "LazyTable", "missing_codes", "name_list", "nearest", "NUMBERS", "open_arrow",
-    "order_words", "row_chunks", "row_list", "RowError", "same_rows", "Schema", "subject_codes", "TableTransform", "take_groups",
-    "take_labels", "take_reports", "take_rows", "take_subject", "Tally", "task_kind", "texts", "tidy_group",
+    "order_words", "person_folds", "row_chunks", "row_list", "RowError", "same_rows", "Schema", "subject_codes", "TableTransform",
+    "take_groups", "take_labels", "take_reports", "take_rows", "take_subject", "Tally", "task_kind", "texts", "tidy_group",
     "tidy_label", "to_arrow", "told_schema", "write_arrow", "YES_WORDS"
 ]
 

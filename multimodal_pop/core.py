@@ -51,11 +51,10 @@ def generator(
 def torch_generator(
     seed:int, # the study's seed
     *names:str|int, # what the stream is for
-    device:str="cpu", # where the draws are made
 ) -> "torch.Generator": # a torch generator of its own
     "A torch random generator for one purpose."
     import torch
-    return torch.Generator(device=device).manual_seed(stream_key(seed, *names))
+    return torch.Generator().manual_seed(stream_key(seed, *names))
 
 @contextlib.contextmanager
 def seeded(

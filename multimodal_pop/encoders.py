@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['ENCODERS', 'IMAGENET', 'check_activations', 'shortcut', 'BasicBlock', 'Bottleneck', 'ResNet', 'SmallNet', 'ConvNext',
            'ImageEncoder', 'WeightsReport', 'fit_channels', 'load_weights', 'as_encoder', 'image_encoder', 'Frozen',
-           'stage_sizes', 'ColumnSum', 'TableEncoder', 'ColumnTokens', 'TableTransformer', 'ColumnDecoder',
-           'ProjectionHead']
+           'ColumnSum', 'TableEncoder', 'ColumnTokens', 'TableTransformer', 'ColumnDecoder', 'ProjectionHead']
 
 # %% ../nbs/06_encoders.ipynb #534ac7ca
 import math
@@ -347,24 +346,6 @@ class Frozen(nn.Module):
 
     def forward(self, *inputs:Tensor) -> Tensor:
         return self.module(*inputs)
-
-# %% ../nbs/06_encoders.ipynb #f48a3c37
-def stage_sizes(
-    encoder:ImageEncoder, # with known stages
-    size:int, # side of the images, pixels
-) -> dict[str, tuple[int, int]]: # stage -> (channels, side of the map in pixels)
-    "How fine each stage still sees, found by a dry run."
-    seen, hooks = {}, []
-    for name, stage in encoder.stages.items():
-        hooks.append(stage.register_forward_hook(lambda m, i, out, name=name: seen.__setitem__(name, tuple(out.shape[1:3]))))
-    channels = next(p for p in encoder.parameters() if p.ndim == 4).shape[1]
-    training = encoder.training
-    with torch.no_grad():
-        encoder.eval()(torch.full((1, channels, size, size), 0.5))
-    encoder.train(training)
-    for hook in hooks:
-        hook.remove()
-    return seen
 
 # %% ../nbs/06_encoders.ipynb #b9f1584b
 def _by_kind(cardinalities:Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,7 +22,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from scipy import stats
 from sklearn.isotonic import isotonic_regression
 
-from .cohort import CohortError, Schema, same_rows, subject_codes
+from .cohort import CohortError, person_folds, Schema, same_rows, subject_codes
 from .core import COLORS, generator, new_ax
 from .criteria import task_numbers
 from .dependence import Design, design
@@ -134,11 +134,10 @@ def task_directions(
     "What the whole table says about each task: the combination of columns that predicts it."
     d, y = design(table, schema=schema), labels.to_numpy(float)
     same_rows(table=table, labels=labels, subject=subject)
-    who = subject_codes(subject, len(table))
     _check_rows(len(table), labels=labels)
     known = np.isfinite(y)
     centre = np.nanmean(y, axis=0)
-    fold = generator(seed, "folds").permutation(who.max() + 1)[who] % folds
+    fold = person_folds(subject, len(table), folds=folds, seed=seed)
     guess = read_out(d.matrix.astype(float), np.where(known, y - centre, 0).astype(np.float32), known, fold)
     return pd.DataFrame(guess, table.index, labels.columns)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['full_precision', 'similarity', 'clip_loss', 'plot_similarity', 'alignment', 'Temperature', 'nt_xent_loss',
-           'supcon_clip_loss', 'supcon_loss', 'false_negative_clip_loss', 'barlow_twins_loss', 'vicreg_loss',
+           'supcon_clip_loss', 'false_negative_clip_loss', 'rince_loss', 'barlow_twins_loss', 'vicreg_loss',
            'negative_cosine', 'column_loss', 'gather_rows']
 
 # %% ../nbs/07_losses.ipynb #7ca87b98
@@ -170,22 +170,6 @@ def supcon_clip_loss(
     to_image = _mean_over(logits.T.log_softmax(1), positive)
     return _both_ways(to_table, to_image, weight)
 
-# %% ../nbs/07_losses.ipynb #6faadac3
-@full_precision
-def supcon_loss(
-    z0:Tensor, # embeddings of one view, (n, d)
-    z1:Tensor, # embeddings of the other view, (n, d)
-    y:Tensor, # labels, (n,); NaN = unknown
-    *,
-    temperature:float|Tensor=0.1, # fixed, or a learned scalar tensor
-) -> Tensor: # scalar
-    "NT-Xent in which all views of a class are each other's partners (Khosla et al. 2020, their L_out)."
-    _check_pair(z0, z1, y)
-    both = torch.cat([z0, z1])
-    own = torch.eye(len(both), dtype=torch.bool, device=both.device)
-    log_probs = similarity(both, both, temperature).masked_fill(own, -torch.inf).log_softmax(1)
-    return _mean_over(log_probs, _same_label(y).repeat(2, 2) & ~own)
-
 # %% ../nbs/07_losses.ipynb #189ff258
 @full_precision
 def false_negative_clip_loss(
@@ -202,6 +186,27 @@ def false_negative_clip_loss(
     logits = similarity(z_image, z_table, temperature).masked_fill(others, -torch.inf)
     own = torch.arange(len(logits), device=logits.device)
     return _both_ways(F.cross_entropy(logits, own), F.cross_entropy(logits.T, own), weight)
+
+# %% ../nbs/07_losses.ipynb #6d7d9581
+@full_precision
+def rince_loss(
+    z_image:Tensor, # image embeddings, (n, d); rows are normalised inside
+    z_table:Tensor, # table embeddings of the same participants, (n, d)
+    *,
+    temperature:float|Tensor=0.1, # fixed, or a learned scalar tensor
+    weight:float=0.5, # share of image → table
+    q:float=0.5, # 0: InfoNCE; 1: fully robust
+    density:float=0.01, # δ, weight of the strangers
+) -> Tensor: # scalar
+    "A contrastive loss that stands wrong pairs: RINCE (Chuang et al. 2022, CVPR)."
+    _check_pair(z_image, z_table)
+    if not 0 < q <= 1:
+        raise ValueError(f"q is {q}; it lies above 0 (nearly InfoNCE) and at most at 1 (robust)")
+    scores = similarity(z_image, z_table, temperature) - 1 / temperature
+    def one_way(s):
+        together, all_of_them = q * s.diagonal(), q * (s.logsumexp(1) + math.log(density))
+        return (torch.expm1(all_of_them) - torch.expm1(together)).mean() / q
+    return _both_ways(one_way(scores), one_way(scores.T), weight)
 
 # %% ../nbs/07_losses.ipynb #9cd9e778
 @full_precision

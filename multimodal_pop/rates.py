@@ -21,7 +21,7 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 
-from .cohort import CohortError, row_list, same_rows, subject_codes
+from .cohort import CohortError, person_folds, row_list, same_rows, subject_codes
 from .core import COLORS, SMALL, generator, new_ax, suppress_small
 
 # %% ../nbs/11_rates.ipynb #bd532d7d
@@ -785,7 +785,7 @@ def clean_posterior(
 ) -> tuple[np.ndarray, np.ndarray]: # P(true | what the views say), (n, k), without the given label; matrices (groups, k, k)
     "Fuse views into the probability of the true class, through known or guessed noise matrices. Three or more classes mix if that foretells the given labels of other folds clearly better."
     who = subject_codes(people, len(labels))
-    fold = (generator(seed, "pool").permutation(who.max() + 1) % folds)[who]
+    fold = person_folds(who, len(who), folds=folds, seed=seed, name="pool")
     halves = [(fold != f, fold == f) for f in range(folds)]
     fused = lambda mixing: _fuse_views(labels, views, codes, matrices, halves, largest=largest, rounds=rounds, seed=seed, mixing=mixing)
     plain = fused(None)

@@ -6,8 +6,9 @@
 __all__ = ['TINY', 'HUGE', 'LIMITS', 'METHODS', 'PENALTIES', 'cross_entropy', 'gce_loss', 'sce_loss', 'forward_loss',
            'plot_losses', 'early_pull', 'small_losses', 'mix_rows', 'Settings', 'Method', 'plain', 'smoothed',
            'corrected', 'early', 'Lesson', 'mix', 'teach', 'shrink', 'hold', 'read_labels', 'read_noise', 'Axis',
-           'find_axes', 'train_heads', 'RobustPredictor', 'train_robust', 'posterior_labels', 'MarginLog', 'rince_loss',
-           'rince', 'compare_methods', 'ratio_over', 'summarise_recovery', 'plot_recovery', 'recovery_grid']
+           'find_axes', 'train_heads', 'RobustPredictor', 'train_robust', 'posterior_labels', 'MarginLog',
+           'compare_methods', 'ratio_over', 'summarise_recovery', 'plot_recovery', 'recovery_grid', 'rince',
+           'rince_loss']
 
 # %% ../nbs/12_robust.ipynb #989cfc65
 import copy
@@ -26,15 +27,19 @@ from matplotlib.axes import Axes
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from .cohort import CohortError, row_list, same_rows, subject_codes
+from .cohort import CohortError, nearest, row_list, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, read_json, seeded
 from .evaluate import (Predictor, Target, _network, auc, check_embedding, cross_val_probs, deal_folds,
                                      interval_over, teaching_views, tuned_config)
-from .losses import _both_ways, _check_pair, full_precision, similarity
+from .losses import rince_loss
 from .noise import NoiseEstimate, centred_log, estimate_noise, fit_pool, training_margin
 from .rates import _codes, _read_audit
 from .loop import mark, Source, train
-from .pretrain import image_and_table, method, near
+from .pretrain import rince
+
+# %% ../nbs/12_robust.ipynb #04e4f7e5
+# RINCE lives with the losses and the methods; its name stays here too
+_all_ = ["rince", "rince_loss"]
 
 # %% ../nbs/12_robust.ipynb #da72376a
 def cross_entropy(
@@ -618,7 +623,7 @@ def _check_options(options:Mapping, deep:bool) -> None:
         if name not in known:
             raise TypeError(
                 f"train_robust has no option {name!r} for"
-                f" {'a model' if deep else 'an embedding'}{near(name, known) or '; choose among ' + ', '.join(known)}"
+                f" {'a model' if deep else 'an embedding'}{nearest(name, known, 3) or '; choose among ' + ', '.join(known)}"
             )
 
 # %% ../nbs/12_robust.ipynb #6a2df899
@@ -683,7 +688,7 @@ def _read_lesson(labels:Any, noise:Any, groups:Any, audited:Any, n:int, k:int|No
 def _prepare(z:Callable, labels:Any, method:str, noise:Any, groups:Any, audited:Any, subject:Any, n:int, seed:int) -> Lesson:
     "Check, estimate what is missing, and soften labels if the method asks for it."
     if method not in METHODS:
-        raise CohortError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}{near(method, METHODS)}")
+        raise CohortError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}{nearest(method, METHODS, 3)}")
     needs, lesson = METHODS[method], _read_lesson(labels, noise, groups, audited, n)
     if needs.noise and not lesson.hard and not needs.posterior:
         raise CohortError(f"method {method!r} wants given labels: probabilities have no noise matrix; use 'soft'")
@@ -747,32 +752,6 @@ class MarginLog:
     def doubt(self, labels:np.ndarray) -> np.ndarray: # (n,), higher is more doubtful
         "Minus the area under the margin of given labels (those that were trained on)."
         return training_margin(np.asarray(labels, int), self.logits)
-
-# %% ../nbs/12_robust.ipynb #7ce13df4
-@full_precision
-def rince_loss(
-    z_image:Tensor, # image embeddings, (n, d); rows are normalised inside
-    z_table:Tensor, # table embeddings of the same participants, (n, d)
-    *,
-    temperature:float|Tensor=0.1, # fixed, or a learned scalar tensor
-    weight:float=0.5, # share of image → table
-    q:float=0.5, # 0: InfoNCE; 1: fully robust
-    density:float=0.01, # λ, weight of the strangers
-) -> Tensor: # scalar
-    "A contrastive loss that stands wrong pairs (Chuang et al. 2022, CVPR)."
-    _check_pair(z_image, z_table)
-    if not 0 < q <= 1:
-        raise ValueError(f"q is {q}; it lies above 0 (nearly InfoNCE) and at most at 1 (robust)")
-    scores = similarity(z_image, z_table, temperature) - 1 / temperature
-    def one_way(s):
-        together, all_of_them = q * s.diagonal(), q * (s.logsumexp(1) + np.log(density))
-        return (torch.expm1(all_of_them) - torch.expm1(together)).mean() / q
-    return _both_ways(one_way(scores), one_way(scores.T), weight)
-
-@method("rince", table=True)
-def rince(objective:Any, batch:Any) -> tuple[Tensor, dict]:
-    "Image and table find each other, but a pair that never will is let go (Chuang et al. 2022)."
-    return image_and_table(objective, batch, rince_loss)
 
 # %% ../nbs/12_robust.ipynb #63a5f3d3
 def compare_methods(

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'NUMBERS', 'DATES', 'YES_WORDS', 'NUMBERED', 'CohortError', 'RowError', 'CohortWarning', 'row_list',
-           'same_rows', 'subject_codes', 'LazyRows', 'take_rows', 'row_chunks', 'Column', 'Schema', 'is_numeric',
-           'is_date', 'days', 'texts', 'column_values', 'distinct', 'missing_codes', 'infer_kind', 'infer_levels',
-           'infer_schema', 'column_options', 'name_list', 'nearest', 'as_images', 'check_pixels', 'check_names',
-           'cell_shape', 'check_column', 'align', 'order_words', 'class_words', 'task_kind', 'tidy_label',
-           'find_levels', 'bands', 'tidy_group', 'check_rows', 'take_labels', 'take_subject', 'take_groups',
-           'take_reports', 'to_arrow', 'write_arrow', 'open_arrow', 'from_arrow', 'LazyTable', 'frame_from',
-           'TableTransform', 'chunks_of', 'Tally', 'told_schema', 'encode_rows', 'dense_table']
+           'same_rows', 'subject_codes', 'person_folds', 'LazyRows', 'take_rows', 'row_chunks', 'Column', 'Schema',
+           'is_numeric', 'is_date', 'days', 'texts', 'column_values', 'distinct', 'missing_codes', 'infer_kind',
+           'infer_levels', 'infer_schema', 'column_options', 'name_list', 'nearest', 'as_images', 'check_pixels',
+           'check_names', 'cell_shape', 'check_column', 'align', 'order_words', 'class_words', 'task_kind',
+           'tidy_label', 'find_levels', 'bands', 'tidy_group', 'check_rows', 'take_labels', 'take_subject',
+           'take_groups', 'take_reports', 'to_arrow', 'write_arrow', 'open_arrow', 'from_arrow', 'LazyTable',
+           'frame_from', 'TableTransform', 'chunks_of', 'Tally', 'told_schema', 'encode_rows', 'dense_table']
 
 # %% ../nbs/01_schema.ipynb #9afaacf1
 import difflib
@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .core import SMALL, write_atomic
+from .core import SMALL, generator, write_atomic
 
 # %% ../nbs/01_schema.ipynb #6d4695b8
 class CohortError(ValueError):
@@ -86,6 +86,19 @@ def subject_codes(
     if (codes < 0).any():
         raise CohortError(f"subject is missing in {row_list(codes < 0)}; name everybody, each a person of their own where need be")
     return codes
+
+# %% ../nbs/01_schema.ipynb #4189d040
+def person_folds(
+    subject:Sequence|None, # who each row belongs to, (n,); None: everybody has one row
+    n:int, # rows
+    *,
+    folds:int=5, # how many
+    seed:int=0, # the study's seed
+    name:str="folds", # what they are for
+) -> np.ndarray: # fold of each row, 0 to folds - 1, (n,)
+    "Deal people, not rows, into folds of equal size. Raises `CohortError` as `subject_codes` does."
+    who = subject_codes(subject, n)
+    return generator(seed, name).permutation(who.max(initial=-1) + 1)[who] % folds
 
 # %% ../nbs/01_schema.ipynb #9ba55b0b
 class LazyRows:
@@ -378,10 +391,11 @@ def name_list(
 def nearest(
     name:str, # a name that was not found
     names:Iterable[str], # the names there are
+    n:int=1, # how many to suggest at most
 ) -> str: # "; did you mean 'age'?", or nothing
     "Help with a misspelt name."
-    found = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    found = difflib.get_close_matches(str(name), list(map(str, names)), n)
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 # %% ../nbs/01_schema.ipynb #f0559938
 def as_images(
@@ -831,13 +845,9 @@ class TableTransform:
 
     def encode(self,
         table:Any, # DataFrame or Cohort, any rows
-        *,
-        out:str|Path|None=None, # a .npy file to write and memory-map; None = in memory
     ) -> np.ndarray: # (n, p) float32: standardised numbers, codes 0 … K−1; NaN = missing, or never seen in training
         "One column in, one column out. Raises `CohortError` for a column that is not there or has changed its type."
-        shape = (len(table), len(self.columns))
-        made = np.empty(shape, np.float32) if out is None else np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
-        start = 0
+        made, start = np.empty((len(table), len(self.columns)), np.float32), 0
         for part in self.encode_chunks(table):
             made[start:(start := start + len(part))] = part
         return made
