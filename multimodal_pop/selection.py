@@ -15,12 +15,15 @@ __all__ = ['DEFAULTS', 'KINDS', 'CHEAP', 'PROPERTIES', 'ColumnSelector', 'plot_r
            'task_affinity', 'task_numbers', 'told', 'whiten', 'without_tasks']
 
 # %% ../nbs/16_selection.ipynb #9fc5c66e
+import contextlib
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .cohort import Cohort, CohortError, CohortWarning, Column, fingerprint, Schema, row_list, same_rows
+from .schema import NUMBERED
 from .core import COLORS, generator, new_ax, progress, seeded, stream_key, write_atomic
 from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_share, Choice, cmim, column_clusters,
                                      contributions, Criteria, exchange, expected_auc, expected_r2, family_tasks, greedy, jmi, kinship,
@@ -101,6 +105,9 @@ def _as_embedding(y:Any, n:int) -> np.ndarray:
             return y.astype(float)
         except (TypeError, ValueError) as error:
             raise CohortError("the embedding holds what is not a number; leave columns of text out of it") from error
+    if y.dtype.kind == "O":  # numbers may come as objects; text stays text
+        with contextlib.suppress(TypeError, ValueError):
+            y = y if any(isinstance(v, (str, bool)) for v in y.ravel()) else y.astype(float)
     codes, levels = pd.factorize(y.ravel())
     if (unknown := codes < 0).any():  # as a code, −1 would stand for the last class
         raise CohortError(f"the target y is missing in {row_list(unknown)}; leave these rows out of table and target")
@@ -331,6 +338,18 @@ def _subset_key(
     "A short name for a piece of work."
     return f"{stream_key(0, *sorted(columns), '|', *names):x}"
 
+def _plain(
+    options:Mapping[str, Any], # of `pretrain`
+) -> list[str]: # in the same words in every process
+    "Options that decide the numbers. Where they are computed does not, and a network is its class and its weights."
+    from multimodal_pop.loop import mark
+    def told(value:Any) -> str:
+        if hasattr(value, "named_parameters"):
+            return mark(type(value).__qualname__, *chain.from_iterable(value.named_parameters()))
+        return mark(value) if hasattr(value, "dtype") else re.sub(" at 0x[0-9a-f]+", "", f"{value}")
+    return sorted(f"{k}={told(v)}" for k, v in options.items() if k not in ("progress", "device"))
+
+
 # %% ../nbs/16_selection.ipynb #2192bc3c
 def train_subset(
     train:Cohort, # who teaches
@@ -424,7 +443,7 @@ class SubsetSearch:
         return list(self.best_trial["columns"])
 
     def __repr__(self) -> str:
-        return f"SubsetSearch({len(self.trials)} trials; best: {len(self.best)} columns by {self.best_trial.strategy})"
+        return f"SubsetSearch({len(self.trials)} trials; best: {len(self.best)} columns by {self.best_trial.strategy}{'' if self.complete else '; stopped by its budget'})"
 
     def _repr_html_(self) -> str:
         shown = self.trials.sort_values(["epochs", self.score], ascending=False).head(8)
@@ -453,8 +472,8 @@ def search_subsets(
     **options:Any, # groups=, sizes=, embedding= (n, d); all else goes to `pretrain`
 ) -> SubsetSearch: # .trials, .best, .confirm()
     "Subsets → closed form → short pretraining → the better third longer → full pretraining (Jamieson & Talwalkar 2016)."
-    _check_search(train, val, strategies, tasks, budget_minutes, epochs, n_jobs, out)
     asked = {name: options.pop(name) for name in ("groups", "sizes") if name in options}
+    _check_search(train, val, strategies, tasks, budget_minutes, epochs, n_jobs, out, asked.get("groups"), options.get("embedding"))
     embedding, log = options.pop("embedding", None), _Log(out, train, val, seed, options, n_jobs, budget_minutes)
     log.score, log.judges = _judges(val, tasks)
     everything = {"strategy": "all", "size": len(train.columns), "columns": list(train.columns)}
@@ -464,10 +483,13 @@ def search_subsets(
     log.rows[0]["surrogate"] = proposals.surrogate[proposals.strategy == "all"].iloc[0]
     left = proposals[proposals.strategy != "all"].to_dict("records")
     rungs = sorted({max(1, round(epochs / 9)), max(1, round(epochs / 3)), epochs})
-    left = _first_few(left, log.affordable(epochs, rungs))
+    left = _first_few(left, log.affordable(epochs, rungs), [i for i, row in enumerate(left) if log.key(row, rungs[0]) in log.known])
     for at, length in enumerate(rungs):
         left = log.run(left, length)
         left = sorted(left, key=lambda row: -row[log.score])[:max(2, -(-len(left) // 3))] if at < len(rungs) - 1 else left
+    if len(proposals) > 1 and not any(row["epochs"] == epochs and row["strategy"] != "all" for row in log.rows):
+        warnings.warn("the budget ended before any subset had its full pretraining: all columns are best for want of a rival; give more"
+                      " budget_minutes or fewer epochs; what is finished in out= is not trained again", CohortWarning, stacklevel=2)
     settings = {"tasks": tasks, "epochs": epochs, "seed": seed, "options": options, "n_jobs": n_jobs, **asked}
     return SubsetSearch(train, val, pd.DataFrame(log.rows), proposals, log.score, settings, not log.stopped)
 
@@ -481,7 +503,7 @@ def _judges(val:Cohort, tasks:Sequence[str]|None) -> tuple[str, list[str]]:
     return f"{score} of allowed tasks", [f"0.1 {task}" for task in by_auc or allowed]
 
 def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequence[str]|None,
-                  minutes:float, epochs:int, n_jobs:int|None, out:Any) -> None:
+                  minutes:float, epochs:int, n_jobs:int|None, out:Any, groups:Any=None, embedding:Any=None) -> None:
     "Refuse before anything is trained."
     if not epochs >= 1:
         raise CohortError(f"epochs is {epochs}; a full pretraining needs at least one")
@@ -498,16 +520,42 @@ def _check_search(train:Cohort, val:Cohort, strategies:Sequence[str], tasks:Sequ
             raise CohortError(f"{what} {unknown[0]!r} is not known; choose from {', '.join(known)}")
     if not minutes > 0:
         raise CohortError(f"budget_minutes is {minutes}; give the minutes of training, above 0")
+    if "expert" in strategies and groups is None:
+        raise CohortError("strategy 'expert' needs groups=: lists of columns that belong together")
+    if embedding is not None and len(embedding) != len(train):
+        raise CohortError(f"embedding= has {len(embedding)} rows, but train {len(train)}: one a training participant is needed")
+    if again := _in_both(val, train):
+        raise CohortError(f"{again} participants of val are in train, too; subsets are judged on people who did not teach")
+    judges = list(dict.fromkeys(tasks or val.tasks))
+    blind = [task for task in judges if val.labels[task].nunique() < 2]
+    if len(blind) == len(judges):
+        raise CohortError(f"val knows one class only of {', '.join(blind)}; nothing can be judged there: give more people")
+    if blind:
+        warnings.warn(f"val knows one class only of {', '.join(blind)}, which has no say in this search", CohortWarning, stacklevel=3)
+
+def _in_both(
+    one:Cohort, # participants
+    other:Cohort, # participants
+) -> int: # how many stand in both
+    "People of one id and of the same values, since made cohorts use the same ids for others; where both name a person beside the row, that counts."
+    if all(c.subject.name != NUMBERED for c in (one, other)):
+        return int(np.isin(np.asarray(one.subject, str), np.asarray(other.subject, str)).sum())
+    ids = one.index.intersection(other.index)
+    columns = [c for c in one.columns if c in other.columns]
+    return int((one.table.loc[ids, columns].astype(str)
+                == other.table.loc[ids, columns].astype(str)).all(axis=1).sum()) if len(ids) and columns else 0
+
 
 # %% ../nbs/16_selection.ipynb #267d015a
 def _first_few(
     proposals:list[dict], # best first
     most:int, # how many to keep
+    free:Sequence[int]=(), # places of those that cost nothing, because they are finished
 ) -> list[dict]: # in the same order
-    "The best of every strategy, then the next best."
+    "The best of every strategy, then the next best, and all that are free."
     first = {row["strategy"]: i for i, row in reversed(list(enumerate(proposals)))}
     order = sorted(range(len(proposals)), key=lambda i: (i not in first.values(), i))[:max(most, 1)]
-    return [proposals[i] for i in sorted(order)]
+    return [proposals[i] for i in sorted({*order, *free})]
 
 # %% ../nbs/16_selection.ipynb #c7fa3295
 class _Log:
@@ -515,7 +563,7 @@ class _Log:
     def __init__(self, out, train, val, seed, options, n_jobs, minutes):
         self.train, self.val, self.seed, self.options, self.n_jobs = train, val, seed, options, n_jobs
         self.folder, self.rows, self.stopped = None if out is None else Path(out), [], False
-        plain = sorted(f"{k}={v}" for k, v in options.items() if k != "progress")
+        plain = _plain(options)
         self.cohorts = _subset_key([], fingerprint(train), fingerprint(val))
         self.data = _subset_key(train.columns, self.cohorts, seed, *plain)
         self.known = {row["key"]: row for row in self._kept() if row["data"] == self.data}
@@ -535,10 +583,11 @@ class _Log:
         return _subset_key(row["columns"], epochs, self.data)
 
     def affordable(self, epochs:int, rungs:Sequence[int]) -> int:
-        "How many subsets can start, if every rung keeps a third and the last one two."
-        second = self.rows[0]["seconds"] / epochs / max(joblib.effective_n_jobs(self.n_jobs), 1)
-        each = sum(length / 3 ** i for i, length in enumerate(rungs[:-1] or rungs)) * second
-        return max(3, int((self.end - time.monotonic() - 2 * epochs * second) / max(each, 1e-9)))
+        "How many subsets can start, if every rung keeps a third and the last one two. Probing takes as long after a short training."
+        whole, at_once = self.rows[0], max(joblib.effective_n_jobs(self.n_jobs), 1)
+        second, probing = whole["seconds"] / epochs / at_once, max(whole.get("whole_seconds", 0) - whole["seconds"], 0) / at_once
+        each = sum((length * second + probing) / 3 ** i for i, length in enumerate(rungs[:-1] or rungs))
+        return max(3, int((self.end - time.monotonic() - 2 * (epochs * second + probing)) / max(each, 1e-9)))
 
     def run(self, rows:list[dict], epochs:int, keep_embedding:bool=False) -> list[dict]:
         "Train what is not known yet; each finished trial is written at once."
@@ -589,9 +638,10 @@ def _embedding(self:_Log) -> np.ndarray:
 
 def _trial(train, val, row, key, epochs, seed, embed, options) -> dict:
     "One pretraining in its own process."
+    start = time.perf_counter()
     found = train_subset(train, val, row["columns"], epochs=epochs, seed=seed, embed=embed, **{**options, "progress": False})
     return {"key": key, "strategy": row["strategy"], "size": row["size"], "columns": list(row["columns"]),
-            "epochs": epochs, "seed": seed, **found}
+            "epochs": epochs, "seed": seed, **found, "whole_seconds": time.perf_counter() - start}
 
 _Log._time, _Log._judged, _Log._parallel, _Log._embedding_file = _time, _judged, _parallel, _embedding_file
 _Log._keep, _Log.embedding = _keep_trial, _embedding
@@ -634,13 +684,15 @@ def prove(
     "Full pretraining of every arm and of all columns, in every world, with every seed. What `out` holds of the same people and columns is not run again."
     arms, rows, shown, pair = {"all": None, **arms}, [], None, None
     known = {row["key"]: row for row in _read_told(out)}
-    plain = sorted(f"{k}={v}" for k, v in options.items() if k != "progress")
+    plain = _plain(options)
     for world, seed in progress([(w, s) for w in cohorts for s in seeds], "proof", show=options.get("progress", True)):
         if pair is None or world != shown:
             shown, pair = world, cohorts[world]() if callable(cohorts[world]) else cohorts[world]
             who = _subset_key([], *map(fingerprint, pair))
         data = _subset_key([], who, seed, *plain)
         for arm, columns, key, run in _prove_one(arms, pair, data, None if out is None else Path(out), seed, tasks, options):
+            twins = (_subset_key(columns, other, data) for other in arms)  # another arm may have taught with the same columns
+            key = next((twin for twin in twins if twin in known), key)
             if key not in known:
                 known[key] = {"key": key, "cohorts": who, "world": world, "seed": seed, "arm": arm,
                               "size": len(columns), "columns": columns, **run()}
@@ -698,8 +750,9 @@ def compare_arms(
     wide = runs.groupby([unit, "arm"])[score].mean().unstack("arm")
     apart = wide[[chosen]].to_numpy() - wide.drop(columns=chosen)
     table = pd.DataFrame({arm: interval_over(apart[arm]) for arm in apart}).T
-    table["p"] = [stats.ttest_1samp(d.dropna(), 0).pvalue if d.notna().sum() > 1 else np.nan for _, d in apart.items()]
-    return table.assign(p_holm=holm(table.p.fillna(1)).where(table.p.notna()), n=apart.notna().sum())
+    table["p"] = [stats.ttest_1samp(d.dropna(), 0).pvalue if d.notna().sum() > 1 and np.ptp(d.dropna()) > 0 else np.nan
+                  for _, d in apart.items()]  # an arm of the same columns differs nowhere: no test
+    return table.assign(p_holm=holm(table.p), n=apart.notna().sum())
 
 # %% ../nbs/16_selection.ipynb #9cd5b6eb
 @dataclass(frozen=True, eq=False)
@@ -712,7 +765,9 @@ class Proof:
     @property
     def verdict(self) -> str: # one sentence
         "Whether the chosen columns beat all columns, and by how much."
-        gain = self.differences.loc["all"]
+        gain, size = self.differences.loc["all"], self.runs.groupby("arm")["size"].max()
+        if size["chosen"] == size["all"]:
+            return "The chosen columns are all columns: there is nothing to compare."
         told = "are better than" if gain.low > 0 else "are worse than" if gain.high < 0 else "are not shown to be better than"
         if not np.isfinite(gain.low):
             return f"{gain['mean']:+.3f} against all columns in one run: too few worlds or seeds for a verdict."
@@ -733,7 +788,7 @@ def confirm(self:SubsetSearch,
     out:str|Path|None=None, # JSON lines; continues if killed
 ) -> Proof: # .runs, .differences
     "The chosen subset against all columns, experts, random subsets of its size, the best single filter and none, over all tasks. Raises `CohortError`."
-    _check_fresh(self, cohorts)
+    cohorts = _check_fresh(self, cohorts)
     size, groups, tasks = len(self.best), self.settings.get("groups"), self.settings["tasks"]
 
     def anew(name:str, k:int) -> Callable: # an arm that chooses in each world, by this strategy
@@ -762,30 +817,23 @@ def _best_filter(search:SubsetSearch) -> pd.Series|None:
     tried = tried[tried.epochs == tried.epochs.max()]  # after a short training scores are lower, and luck is greater
     return tried.loc[tried[search.score].idxmax()] if len(tried) else filters.iloc[0]
 
-def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> None:
-    "Those who prove must not be those who were searched, and nobody is taught and tested."
+def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> dict:
+    "The same cohorts, in whom those who prove are not those who were searched; what a function makes is checked when it is made."
     if not cohorts:
         raise CohortError("cohorts is empty: give at least one (train, test) that the search never saw")
-    for world, pair in cohorts.items():
-        if callable(pair):
-            continue
-        if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(c, Cohort) for c in pair)):
-            raise CohortError(f"cohorts[{world!r}] must be a pair of cohorts, (train, test), or a function that makes one")
-        for where, others in (("in its training part, too", pair[0]),
-                              ("among those who taught the search", search.train),
-                              ("among those who judged the search", search.val)):
-            if again := _in_both(pair[1], others):
-                raise CohortError(f"cohorts[{world!r}]: {again} test participants are {where}; a proof needs people that nobody has seen")
+    return {world: (lambda world=world, make=pair: _fresh_pair(search, world, make())) if callable(pair) else _fresh_pair(search, world, pair)
+            for world, pair in cohorts.items()}
 
-def _in_both(
-    one:Cohort, # participants
-    other:Cohort, # participants
-) -> int: # how many stand in both
-    "People of one id and of the same values: made cohorts use the same ids for others."
-    ids = one.index.intersection(other.index)
-    columns = [c for c in one.columns if c in other.columns]
-    return int((one.table.loc[ids, columns].astype(str)
-                == other.table.loc[ids, columns].astype(str)).all(axis=1).sum()) if len(ids) and columns else 0
+def _fresh_pair(search:SubsetSearch, world:Any, pair:Any) -> tuple[Cohort, Cohort]:
+    "Nobody is taught and tested, and nobody of the search is tested."
+    if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(c, Cohort) for c in pair)):
+        raise CohortError(f"cohorts[{world!r}] must be a pair of cohorts, (train, test), or a function that makes one")
+    for where, others in (("in its training part, too", pair[0]),
+                          ("among those who taught the search", search.train),
+                          ("among those who judged the search", search.val)):
+        if again := _in_both(pair[1], others):
+            raise CohortError(f"cohorts[{world!r}]: {again} test participants are {where}; a proof needs people that nobody has seen")
+    return tuple(pair)
 
 SubsetSearch.confirm = confirm
 
@@ -915,7 +963,7 @@ def fidelity_study(
 ) -> pd.DataFrame: # world, subset, kind, size, seed, columns, criteria, real scores, seconds, study (its fingerprint)
     "Pretrain subsets drawn by the recipe, and note beside the truth what every cheap criterion had said."
     end, out, recipe = time.monotonic() + 60 * minutes, Path(out), {"sizes": (6, 12, 24, 48), "repeats": 3, "seed": 0, **(recipe or {})}
-    rows = pd.read_csv(out, dtype={"study": str}).to_dict("records") if out.exists() else []
+    rows = _read_runs(out, cohorts)
     done = {(str(r["world"]), r["subset"], r["seed"]) for r in rows}
     order = generator(0, "order of subsets").permutation(len(KINDS) * len(recipe["sizes"]) * recipe["repeats"])
     for world, make in cohorts.items():
@@ -930,20 +978,27 @@ def fidelity_study(
         for i, seed in progress(todo, f"world {world}", show=options.get("progress", True)):
             if time.monotonic() > end:
                 break
+            if any((str(r["world"]), r["subset"], r["seed"]) == (str(world), i, seed) for r in _read_runs(out, cohorts)):
+                continue  # another process was faster
             place = {} if keep is None else {"keep": Path(keep) / f"{world}-{i}-{seed}"}
             row = {"world": world, "subset": int(i), "kind": drawn.kind[i], "size": int(drawn["size"][i]), "seed": seed,
                    "columns": json.dumps(list(drawn["columns"][i])), **cheap.iloc[i].drop("size")}
             row |= {name: value for name, value in kept.get(i, {}).items() if name in row and name != "seed"}
             real = train_subset(train, test, json.loads(row["columns"]), seed=seed, **place, **{**options, "progress": False})
-            rows.append({**row, **real, "study": study})
+            rows = [*_read_runs(out, cohorts), {**row, **real, "study": study}]  # others may write beside us
             with write_atomic(out) as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.5g")
     return pd.DataFrame(rows)
 
+def _read_runs(out:Path, worlds:Iterable) -> list[dict]:
+    "The rows of the file, if there is one; a world may be called 007."
+    names = {str(world): world for world in worlds}
+    rows = pd.read_csv(out, dtype={"study": str, "world": str}).to_dict("records") if out.exists() else []
+    return [{**row, "world": names.get(row["world"], row["world"])} for row in rows]
+
 def _study_key(train:Cohort, test:Cohort, recipe:Mapping, options:Mapping) -> str:
     "Whose runs, of what: all that decides their numbers. Where they are computed does not."
-    plain = sorted(f"{k}={v}" for k, v in options.items() if k not in ("progress", "device"))
-    return _subset_key([], fingerprint(train), fingerprint(test), json.dumps(recipe, sort_keys=True, default=str), *plain)
+    return _subset_key([], fingerprint(train), fingerprint(test), json.dumps(recipe, sort_keys=True, default=str), *_plain(options))
 
 def _kept_subsets(out:Path, rows:list[dict], world:Any, columns:Sequence[str], study:str) -> dict[int, dict]:
     "A row of each subset that the file holds. Which columns are visible hangs on rounding: another machine would draw others."
@@ -1000,7 +1055,9 @@ def fidelity_table(
     ]
     rng, names = generator(seed, "fidelity"), [c for c in CHEAP if c in rows]
     drawn = [_rank_correlations([t.iloc[rng.integers(len(t), size=len(t))] for t in tables], names) for _ in range(draws)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # with one seed there is no other
+        low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     table = pd.DataFrame({"value": _rank_correlations(tables, names), "low": low, "high": high}, [*names, "another seed"])
     strata = [part for t in tables for _, part in t.groupby("size") if len(part) > 3]
     table["within_size"] = _rank_correlations(strata, names) if strata else np.nan
@@ -1011,9 +1068,9 @@ def _rank_correlations(tables:Sequence[pd.DataFrame], names:Sequence[str]) -> np
     "Mean Spearman correlation of criteria with single seeds, and of seeds with each other."
     out = []
     for t in tables:
-        real = t[[c for c in t if str(c).startswith("real ")]].rank()
-        r = pd.concat([t[list(names)].rank(), real], axis=1).corr().to_numpy()
-        pairs = r[len(names):, len(names):][np.triu_indices(real.shape[1], 1)]
+        real = [c for c in t if str(c).startswith("real ")]
+        r = t[[*names, *real]].astype(float).corr("spearman").to_numpy()  # of each pair, ranks among the subsets that have both
+        pairs = r[len(names):, len(names):][np.triu_indices(len(real), 1)]
         out.append([*r[:len(names), len(names):].mean(1), pairs.mean() if len(pairs) else np.nan])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -1036,6 +1093,7 @@ def explain_gain(
     if "size" in use:
         table["size"] = np.log(table["size"])
     table = table - table.groupby("world").transform("mean")
+    use = [p for p in use if table[p].notna().all() and table[p].std() > 1e-9]  # known everywhere, and not only from world to world
     x, y = (table[use] / table[use].std()).to_numpy(), table[score].to_numpy()
     rng, n = generator(seed, "why"), len(table)
     fit = lambda at: np.linalg.lstsq(x[at], y[at], rcond=None)[0]
