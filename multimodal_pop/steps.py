@@ -35,6 +35,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
+from . import core
 from .cohort import Cohort, CohortError, CohortWarning, fingerprint, subject_codes, TableTransform
 from .core import generator, harmless, progress, read_json, suppress_small, write_atomic, write_json
 from .criteria import task_numbers
@@ -947,7 +948,7 @@ def judge_groups(
     kinds:dict[str,str], # kind of each task
     **options:Any, # of the bootstrap
 ) -> pd.DataFrame: # group, level, n, cases, method, labels, task, metric, value, low, high
-    "Measure every task in every subgroup. Counts below five are hidden, and such groups are not measured."
+    "Measure every task in every subgroup. Counts below `SMALL` are hidden, and such groups are not measured."
     rows = []
     for name in test.groups:
         sizes = count_levels(test, name, partial(persons, test))
@@ -957,7 +958,7 @@ def judge_groups(
             if inside.sum() == 0:
                 continue
             made = summarise(resample(scores, test.labels, kinds, rows=inside, **options), kinds)
-            if persons(test, inside) < SMALLEST:
+            if persons(test, inside) < core.SMALL:
                 made["value"] = made["low"] = made["high"] = np.nan
             if isinstance(sizes[level], str) or isinstance(cases[level], str):
                 # in full, an AUC is a fraction that names the counts we hide; the interval of a flawless one follows from them alone
@@ -1011,5 +1012,5 @@ def fewest_cases(
             return 0
         if not hidden:
             return min(numbers, default=0)
-        return f"<{SMALLEST}" if f"<{SMALLEST}" in hidden else hidden[0]
+        return few if (few := f"<{core.SMALL}") in hidden else hidden[0]
     return shown.apply(least, axis=1) if len(shown.columns) else pd.Series(0, shown.index)
