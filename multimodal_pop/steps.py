@@ -17,7 +17,6 @@ __all__ = ['SMALLEST', 'Scores', 'PRESETS', 'LEAST', 'metric_name', 'enough', 't
 import hashlib
 import json
 import math
-import resource
 import shutil
 import sys
 import time
@@ -365,8 +364,12 @@ class Steps:
         return f"; about {clock(rest * self.spent / self.work)} left" if told else ""
 
 # %% ../nbs/19_steps.ipynb #4c0c2055
-def peak_memory() -> float: # MB
+def peak_memory() -> float: # MB; NaN where the system does not tell
     "The most memory this process has held."
+    try:
+        import resource  # of Unix alone
+    except ImportError:
+        return np.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 ** 2 if sys.platform == "darwin" else peak / 1024
 

@@ -542,7 +542,8 @@ def _chapter_made(
     m, seconds = study.made, study.made["seconds"]
     rows = [("preset", m["preset"]), ("seed", m["seed"]), ("fingerprint of the input", m["fingerprint"]), ("device", m["device"]),
             *m["packages"].items(), ("Python", m["python"]), ("platform", f"{m['platform']}, {m['processors']} processors"),
-            ("time", clock(sum(seconds.values()))), ("peak memory", f"{m['peak_mb']:,.0f} MB"), *((k, v) for k, v in m["settings"].items())]
+            ("time", clock(sum(seconds.values()))), ("peak memory", f"{m['peak_mb']:,.0f} MB" if m["peak_mb"] else "not known"),
+            *((k, v) for k, v in m["settings"].items())]
     times = pd.DataFrame([{"step": m["titles"].get(k, k), "time": clock(s)} for k, s in seconds.items()])
     files = pd.DataFrame([{"file": f, "holds": h, "private": p} for f, h, p in FILES])
     return Chapter("What was run", [
