@@ -12,7 +12,7 @@ __all__ = ['RARE', 'HEADS', 'RULES', 'METHODS', 'independence_weights', 'shortcu
            'worst_groups']
 
 # %% ../nbs/14_bias.ipynb #4a054f0a
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -294,23 +294,25 @@ def equal_tpr_rule(
     share:float, # of people to flag
 ) -> dict: # group -> steps
     "A threshold for each group such that all groups find the same share of their ill, and `share` of everybody is flagged."
+    names, codes = np.unique(groups, return_inverse=True)
+    limit_at = [_limits(score[codes == g], target[codes == g]) for g in range(len(names))]
     low, high = 0.0, 1.0
     for _ in range(40):
         rate = (low + high) / 2
-        limits = {g: _weighted_limit(score[groups == g], target[groups == g], rate) for g in np.unique(groups)}
-        flagged = np.mean(score >= np.vectorize(limits.get)(groups))
-        low, high = (rate, high) if flagged < share else (low, rate)
+        limits = np.array([at(rate) for at in limit_at])
+        low, high = (rate, high) if np.mean(score >= limits[codes]) < share else (low, rate)
     if rate > 1 - 1e-9: # all ill are found in every group: what is left of the share goes to the next scores, in whichever group
-        spare = score < np.vectorize(limits.get)(groups)
+        spare = score < limits[codes]
         lack = round(share * len(score)) - int((~spare).sum())
         rest = np.inf if lack <= 0 else -np.inf if lack >= spare.sum() else np.sort(score[spare])[-lack]
-        limits = {g: min(limit, float(rest)) for g, limit in limits.items()}
-    return {g: [(limit, 1.0)] for g, limit in limits.items()}
+        limits = np.minimum(limits, rest)
+    return {g: [(float(limit), 1.0)] for g, limit in zip(names, limits)}
 
-def _weighted_limit(score:np.ndarray, weight:np.ndarray, rate:float) -> float:
-    "The threshold at or above which lies `rate` of the weight."
+def _limits(score:np.ndarray, weight:np.ndarray) -> Callable[[float], float]:
+    "Rate -> the threshold at or above which lies that share of the weight."
     order = np.argsort(-score, kind="stable")
-    return float(score[order][min(np.searchsorted(np.cumsum(weight[order]), rate * weight.sum()), len(score) - 1)])
+    s, below, whole = score[order], np.cumsum(weight[order]), weight.sum()
+    return lambda rate: float(s[min(np.searchsorted(below, rate * whole), len(s) - 1)])
 
 # %% ../nbs/14_bias.ipynb #7b5197a0
 def hull(

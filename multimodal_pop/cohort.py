@@ -34,6 +34,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 from scipy.sparse import csr_array
 
+from . import core
 from .core import COLORS, generator, new_ax, read_json, suppress_small, write_atomic, write_json
 from .schema import (align, as_images, bands, cell_shape, check_column, check_names, check_pixels, check_rows,
                                    chunks_of, class_words, CohortError, CohortWarning, Column, column_options, column_values, DATES,
@@ -593,12 +594,14 @@ def _task_box(cohort:Cohort) -> str:
     for name, kind in cohort.tasks.items():
         y = cohort.labels[name].dropna()
         if kind == "continuous":
-            shown = f"{y.mean():.3g} ± {y.std():.2g}" if len(y) >= 5 else "–"
+            shown = f"{y.mean():.3g} ± {y.std():.2g}" if len(y) >= core.SMALL else "–"
         elif kind == "binary":
             cases = int((y == 1).sum())
-            shown = f"{cases} ({cases / len(y):.1%})" if 5 <= cases <= len(y) - 5 or cases == 0 < len(y) else "<5 on one side"
+            enough = core.SMALL <= cases <= len(y) - core.SMALL or cases == 0 < len(y)
+            shown = f"{cases} ({cases / len(y):.1%})" if enough else f"<{core.SMALL} on one side"
         else:
-            shown = f"{len(cohort.classes[name])} classes, largest {y.value_counts(normalize=True).max():.0%}" if len(y) >= 5 else "–"
+            largest = f"{len(cohort.classes[name])} classes, largest {y.value_counts(normalize=True).max():.0%}"
+            shown = largest if len(y) >= core.SMALL else "–"
         rows.append((name, kind, suppress_small(len(y)), shown))
     return _html_box("Tasks", pd.DataFrame(rows, columns=["task", "kind", "labelled", "cases or mean ± SD"]))
 

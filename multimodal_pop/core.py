@@ -160,11 +160,12 @@ SMALL = 5 # groups of fewer people are not shown
 
 def suppress_small(
     counts:pd.Series|pd.DataFrame|int, # numbers of people
-    threshold:int=SMALL, # the smallest count that is shown
+    threshold:int|None=None, # the smallest count that is shown; None: `SMALL`
     *,
     whole:bool=False, # a series holds all the parts of a whole: then the next smallest is hidden, too, or subtraction would tell
 ) -> Any: # the same shape, small counts replaced by the text "<5"
     "Replace counts between 1 and `threshold` − 1, so that no table points at a person. Zeros stay."
+    threshold = SMALL if threshold is None else threshold  # read when called: one number, for everything that hides people
     show = lambda n: f"<{threshold}" if 0 < n < threshold else n
     if isinstance(counts, pd.DataFrame):
         return counts.map(show)

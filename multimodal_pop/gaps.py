@@ -21,7 +21,8 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from .cohort import CohortError, row_list, same_rows, subject_codes
-from .core import COLORS, SMALL, gives_away, new_ax, suppress_small
+from . import core
+from .core import COLORS, gives_away, new_ax, suppress_small
 from .evaluate import Metric, auc, bootstrap, brier, ece, interval_table, read_tasks
 from .metrics import people_behind
 
@@ -232,7 +233,7 @@ def enough(
         "cases": y.sum(), "controls": (1 - y).sum(), "both": min(y.sum(), (1 - y).sum()), "flagged": decided.sum(),
         "rows": len(y)
     }[needs]
-    return min(size, len(y)) >= SMALL
+    return min(size, len(y)) >= core.SMALL
 
 # %% ../nbs/14_gaps.ipynb #4b06dd6e
 def chance_ece(
@@ -390,7 +391,7 @@ def left_out(
     while True:
         found = out.copy()
         for inner, cells in divisions.items():
-            few = [rows[~out[rows]] for rows in cells.values() if 0 < np.sum(~out[rows]) < SMALL]
+            few = [rows[~out[rows]] for rows in cells.values() if 0 < np.sum(~out[rows]) < core.SMALL]
             for outer in [name for name in parts if holds(name, inner)]:
                 for code in {within[outer][rows[0]] for rows in few}:
                     inside = [rows for rows in few if within[outer][rows[0]] == code]
@@ -426,7 +427,7 @@ def group_measures(
             if not enough(y, d, spec.needs):
                 small.append({
                     "group": group, "metric": name,
-                    "reason": f"fewer than {SMALL} {spec.needs if spec.needs != 'both' else 'of a class'}"
+                    "reason": f"fewer than {core.SMALL} {spec.needs if spec.needs != 'both' else 'of a class'}"
                 })
                 continue
             found = spec.make(y, s, d).on(rows)
@@ -465,9 +466,9 @@ def audit(
     pairs = make_pairs(made, value.squeeze(axis=0), drawn, data, divisions)
     found, worst = compare_groups(pairs), worst_groups(pairs)
     cells = _less_chance(interval_table(value, drawn, made), data, divisions)
-    table = _audit_rows(cells, found, worst, divisions, metrics, max(len(data.y), 1), SMALL if out.any() else 1)
+    table = _audit_rows(cells, found, worst, divisions, metrics, max(len(data.y), 1), core.SMALL if out.any() else 1)
     table.attrs = {
-        "suppressed": small, "unlabelled": data.unlabelled, "left_out": _rough(out.sum(), SMALL),
+        "suppressed": small, "unlabelled": data.unlabelled, "left_out": _rough(out.sum(), core.SMALL),
         "gaps": found.to_dict("records")
     }
     return table
@@ -487,7 +488,7 @@ def _refuse_names(divisions:Mapping) -> None:
 
 def _rough(n:int, step:int) -> Any:
     "A number of people to the nearest step; few are not shown."
-    return suppress_small(int(n) if n < SMALL else step * int(n / step + 0.5), SMALL)
+    return suppress_small(int(n) if n < core.SMALL else step * int(n / step + 0.5), core.SMALL)
 
 def _audit_rows(cells:pd.DataFrame, found:pd.DataFrame, worst:pd.DataFrame, divisions:Mapping,
                 metrics:Sequence[str], n:int, step:int) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from .cohort import (CohortError, Schema, assign_parts, column_values, infer_kind, infer_schema, is_date, missing_codes,
                                    row_chunks, same_rows, subject_codes)
+from . import core
 from .core import COLORS, generator, new_ax
 from .dependence import (association, check_table, clearly_more, collinearity, Collinearity,
                                        complete_pair, correlation_ratio, COUNTED, cramers_v, dependence_matrix, design,
@@ -846,7 +847,7 @@ def describe_column(
     values:pd.Series, # one column
     kind:str, # what it holds
 ) -> dict: # n, missing, levels, entropy (nats), distribution (text)
-    "One column in words. Nothing is shown, nor follows by subtraction, that belongs to fewer than five people."
+    "One column in words. Nothing is shown, nor follows by subtraction, that belongs to fewer than `SMALL` people."
     known = values.dropna()
     made = {"n": len(known), "missing": 1 - len(known) / max(len(values), 1), "levels": 0, "entropy": np.nan, "distribution": "no values"}
     if kind == "continuous" and len(known):
@@ -858,15 +859,16 @@ def describe_column(
         times = known.value_counts()
         times = times[times > 0]  # a category that nobody is in is no level here
         shown = _shown_levels(times)
-        told = (times < 5).any() and len(times) - len(shown) < 3
+        told = (times < core.SMALL).any() and len(times) - len(shown) < 3
         made |= {
             "levels": len(times), "entropy": np.nan if told else _entropy(pd.factorize(known)[0]),
             "distribution": _levels_text(times, shown)
         }
     return made
 
-def _range_text(data:np.ndarray, write:Callable[[float], str], least:int=5) -> str:
+def _range_text(data:np.ndarray, write:Callable[[float], str]) -> str:
     "Median, and the widest range with at least so many people beyond each end, the one whose value it may be not counted."
+    least = core.SMALL
     if len(data) < 4 * least:
         return f"<{least} values" if len(data) < least else f"fewer than {4 * least} values, not shown"
     beyond = lambda values, end: max((values < end).sum(), (values <= end).sum() - 1)
@@ -876,17 +878,17 @@ def _range_text(data:np.ndarray, write:Callable[[float], str], least:int=5) -> s
             return f"median {write(np.median(data))}, {share} % in {write(low)} to {write(high)}"
     return f"median {write(np.median(data))}"
 
-def _shown_levels(times:pd.Series, least:int=5, most:int=4) -> pd.Series:
+def _shown_levels(times:pd.Series, most:int=4) -> pd.Series:
     "The commonest levels, as many as may be shown: each with enough people, and none or enough people in what remains."
-    shown = times[times >= least].head(most)
-    while len(shown) and 0 < times.sum() - shown.sum() < least:
+    shown = times[times >= core.SMALL].head(most)
+    while len(shown) and 0 < times.sum() - shown.sum() < core.SMALL:
         shown = shown.iloc[:-1]
     return shown
 
-def _levels_text(times:pd.Series, shown:pd.Series, least:int=5) -> str:
+def _levels_text(times:pd.Series, shown:pd.Series) -> str:
     "Levels with their shares, and how many more there are."
-    if times.sum() < least:
-        return f"<{least} values"
+    if times.sum() < core.SMALL:
+        return f"<{core.SMALL} values"
     if not len(shown):
         return f"{len(times)} level{'s' * (len(times) > 1)}, shares not shown"
     named = [

@@ -17,7 +17,6 @@ __all__ = ['SMALLEST', 'Scores', 'PRESETS', 'LEAST', 'metric_name', 'enough', 't
 import hashlib
 import json
 import math
-import resource
 import shutil
 import sys
 import time
@@ -35,6 +34,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
+from . import core
 from .cohort import Cohort, CohortError, CohortWarning, fingerprint, subject_codes, TableTransform
 from .core import generator, harmless, progress, read_json, suppress_small, write_atomic, write_json
 from .criteria import task_numbers
@@ -364,8 +364,12 @@ class Steps:
         return f"; about {clock(rest * self.spent / self.work)} left" if told else ""
 
 # %% ../nbs/19_steps.ipynb #4c0c2055
-def peak_memory() -> float: # MB
+def peak_memory() -> float: # MB; NaN where the system does not tell
     "The most memory this process has held."
+    try:
+        import resource  # of Unix alone
+    except ImportError:
+        return np.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 ** 2 if sys.platform == "darwin" else peak / 1024
 
@@ -947,7 +951,7 @@ def judge_groups(
     kinds:dict[str,str], # kind of each task
     **options:Any, # of the bootstrap
 ) -> pd.DataFrame: # group, level, n, cases, method, labels, task, metric, value, low, high
-    "Measure every task in every subgroup. Counts below five are hidden, and such groups are not measured."
+    "Measure every task in every subgroup. Counts below `SMALL` are hidden, and such groups are not measured."
     rows = []
     for name in test.groups:
         sizes = count_levels(test, name, partial(persons, test))
@@ -957,7 +961,7 @@ def judge_groups(
             if inside.sum() == 0:
                 continue
             made = summarise(resample(scores, test.labels, kinds, rows=inside, **options), kinds)
-            if persons(test, inside) < SMALLEST:
+            if persons(test, inside) < core.SMALL:
                 made["value"] = made["low"] = made["high"] = np.nan
             if isinstance(sizes[level], str) or isinstance(cases[level], str):
                 # in full, an AUC is a fraction that names the counts we hide; the interval of a flawless one follows from them alone
@@ -1011,5 +1015,5 @@ def fewest_cases(
             return 0
         if not hidden:
             return min(numbers, default=0)
-        return f"<{SMALLEST}" if f"<{SMALLEST}" in hidden else hidden[0]
+        return few if (few := f"<{core.SMALL}") in hidden else hidden[0]
     return shown.apply(least, axis=1) if len(shown.columns) else pd.Series(0, shown.index)

@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from .cohort import Cohort, identical_images
+from . import core
 from .core import harmless, pick_device, provenance, suppress_small, write_atomic, write_json
 from .chapters import COLUMN_CHAPTERS, LABEL_CHAPTERS, column_roles, measure_columns, tell_noise
 from .page import (ARMS, PAIRS, Chapter, Finding, Table, arm_name, draw, finding_html, labels_name, pair_name, picture_rows,
@@ -201,16 +202,16 @@ def _occurs(cohort:Cohort, task:str, kind:str) -> list[str]:
     "Each class's people with their share, or mean and SD, as text."
     y = cohort.labels[task]
     if kind == "continuous":
-        return [f"{y.mean():.1f} ({y.std():.1f})" if persons(cohort, y.notna()) >= SMALLEST else "too few"]
+        return [f"{y.mean():.1f} ({y.std():.1f})" if persons(cohort, y.notna()) >= core.SMALL else "too few"]
     everybody, n, binary = persons(cohort), persons(cohort, y.notna()), kind == "binary"
     counts = [persons(cohort, y == k) for k in range(len(cohort.classes[task]))]
     shown = hide_parts(counts, 0 if binary else everybody - n)
-    if binary and 0 < counts[0] < SMALLEST:
-        shown[1] = f"all but <{SMALLEST}"
+    if binary and 0 < counts[0] < core.SMALL:
+        shown[1] = f"all but <{core.SMALL}"
     def tell(count):
         if isinstance(count, str):
             return count
-        if 0 < everybody - n < SMALLEST:  # the exact number would tell how few have no label
+        if 0 < everybody - n < core.SMALL:  # the exact number would tell how few have no label
             return f"{count:,} of about {everybody:,} ({100 * count / max(1, n):.0f} %)"
         return f"{count:,} of {n:,} ({100 * count / max(1, n):.1f} %)"
     return [tell(count) for count in shown]
@@ -233,11 +234,11 @@ def column_table(
 ) -> pd.DataFrame: # one row a column
     "What each column holds and how often it is missing."
     gaps = {c: cohort.column(c).isna().to_numpy() for c in columns}
-    few = lambda rows: 0 < persons(cohort, rows) < SMALLEST
+    few = lambda rows: 0 < persons(cohort, rows) < core.SMALL
     def missing(gap):
         if few(gap):
-            return f"<{SMALLEST} people"
-        return f"all but <{SMALLEST} people" if few(~gap) else f"{100 * gap.mean():.1f} %"
+            return f"<{core.SMALL} people"
+        return f"all but <{core.SMALL} people" if few(~gap) else f"{100 * gap.mean():.1f} %"
     return pd.DataFrame(
         [{"column": c, "kind": cohort.schema[c].kind, "unit": cohort.schema[c].unit, "missing": missing(gaps[c])}
          for c in columns])
@@ -364,8 +365,8 @@ def _chapter_cohort(
                               "may stand in several), or mean and standard deviation."),
     ]
     parts += [Table(
-        about["groups"], "The subgroups, in participants. Counts from 1 to 4 are shown as <5, and beside them the next "
-                         "larger one as ≥5, or subtraction would tell."
+        about["groups"], f"The subgroups, in participants. Counts from 1 to {core.SMALL - 1} are shown as <{core.SMALL}, and beside "
+                         f"them the next larger one as ≥{core.SMALL}, or subtraction would tell."
     )] if len(about["groups"]) else []
     return Chapter(
         "Who was studied",
@@ -541,7 +542,8 @@ def _chapter_made(
     m, seconds = study.made, study.made["seconds"]
     rows = [("preset", m["preset"]), ("seed", m["seed"]), ("fingerprint of the input", m["fingerprint"]), ("device", m["device"]),
             *m["packages"].items(), ("Python", m["python"]), ("platform", f"{m['platform']}, {m['processors']} processors"),
-            ("time", clock(sum(seconds.values()))), ("peak memory", f"{m['peak_mb']:,.0f} MB"), *((k, v) for k, v in m["settings"].items())]
+            ("time", clock(sum(seconds.values()))), ("peak memory", f"{m['peak_mb']:,.0f} MB" if m["peak_mb"] else "not known"),
+            *((k, v) for k, v in m["settings"].items())]
     times = pd.DataFrame([{"step": m["titles"].get(k, k), "time": clock(s)} for k, s in seconds.items()])
     files = pd.DataFrame([{"file": f, "holds": h, "private": p} for f, h, p in FILES])
     return Chapter("What was run", [
@@ -967,7 +969,7 @@ def _groups_left_out(
     empty = groups.groupby(["group", "level"], sort=False).value.apply(lambda v: v.isna().any())
     return [
         {"what": f"subgroup {readable(g)} {level}, on some tasks",
-         "why": f"fewer than {SMALLEST} test participants with or without the disease"}
+         "why": f"fewer than {max(SMALLEST, core.SMALL)} test participants with or without the disease"}
         for (g, level), bad in empty.items() if bad
     ]
 
@@ -983,8 +985,8 @@ def tell_counts(
     rows:int, # that were looked at
 ) -> pd.DataFrame: # the same; a value that all but a few have, or but a few, isn't counted
     "Hide small counts of people with and without a value."
-    few, most = report.n.between(1, SMALLEST - 1), (rows - report.n).between(1, SMALLEST - 1)
-    return report.assign(n=report.n.astype(object).mask(few, f"<{SMALLEST}").mask(most, f"all but <{SMALLEST}"),
+    few, most = report.n.between(1, core.SMALL - 1), (rows - report.n).between(1, core.SMALL - 1)
+    return report.assign(n=report.n.astype(object).mask(few, f"<{core.SMALL}").mask(most, f"all but <{core.SMALL}"),
                          missing=report.missing.mask(few | most),
                          warning=report.warning.mask(few, report.warning.str.replace(r"\d+% missing", "nearly all missing", regex=True)))
 
