@@ -206,11 +206,13 @@ def fitting(
     masks:Mapping[str, np.ndarray], # name -> masks that should be (n, h, w)
     images:Any, # (n, c, h, w)
 ) -> None:
-    "Refuse masks that do not belong to these images."
+    "Refuse masks that do not belong to these images, or hold anything but 0 and 1: 255 would weigh 255 times, a label's number as often."
     wanted = (len(images), *images.shape[2:])
     for name, mask in masks.items():
         if np.shape(mask) != wanted:
             raise CohortError(f"{name} has shape {np.shape(mask)}, the images ask for {wanted}: one mask an image, of its height and width")
+        if np.asarray(mask).dtype != bool and not np.isin(mask, (0, 1)).all():
+            raise CohortError(f"{name} holds more than 0 and 1; give one mask for each label, such as labels == 7 or picture > 127")
 
 def subject_of(
     cohort:Any, # a cohort, or images

@@ -364,7 +364,7 @@ def check_attribution(
     for method in show_progress(methods, "checks", show=progress):
         maps[method], rows = _check_method(question, control, method, masks, seed, options, subject)
         found += [{"method": method, **row} for row in rows]
-    curves = removal_curves(question, maps, seed=seed)
+    curves = removal_curves(question, maps, baseline=options.get("baseline", "blur"), seed=seed)
     for method in methods:
         for kind in ("deletion", "insertion"):
             for against in ("random", "edges"):

@@ -23,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -765,8 +766,8 @@ class Proof:
     @property
     def verdict(self) -> str: # one sentence
         "Whether the chosen columns beat all columns, and by how much."
-        gain, size = self.differences.loc["all"], self.runs.groupby("arm")["size"].max()
-        if size["chosen"] == size["all"]:
+        gain = self.differences.loc["all"]
+        if gain["mean"] == gain.low == gain.high == 0:
             return "The chosen columns are all columns: there is nothing to compare."
         told = "are better than" if gain.low > 0 else "are worse than" if gain.high < 0 else "are not shown to be better than"
         if not np.isfinite(gain.low):
@@ -821,11 +822,12 @@ def _check_fresh(search:SubsetSearch, cohorts:Mapping) -> dict:
     "The same cohorts, in whom those who prove are not those who were searched; what a function makes is checked when it is made."
     if not cohorts:
         raise CohortError("cohorts is empty: give at least one (train, test) that the search never saw")
-    return {world: (lambda world=world, make=pair: _fresh_pair(search, world, make())) if callable(pair) else _fresh_pair(search, world, pair)
+    return {world: partial(_fresh_pair, search, world, pair) if callable(pair) else _fresh_pair(search, world, pair)
             for world, pair in cohorts.items()}
 
 def _fresh_pair(search:SubsetSearch, world:Any, pair:Any) -> tuple[Cohort, Cohort]:
     "Nobody is taught and tested, and nobody of the search is tested."
+    pair = pair() if callable(pair) else pair
     if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(c, Cohort) for c in pair)):
         raise CohortError(f"cohorts[{world!r}] must be a pair of cohorts, (train, test), or a function that makes one")
     for where, others in (("in its training part, too", pair[0]),
