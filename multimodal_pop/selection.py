@@ -38,7 +38,6 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .cohort import Cohort, CohortError, CohortWarning, Column, fingerprint, Schema, row_list, same_rows
-from .schema import NUMBERED
 from .core import COLORS, generator, new_ax, progress, seeded, stream_key, write_atomic
 from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_share, Choice, cmim, column_clusters,
                                      contributions, Criteria, exchange, expected_auc, expected_r2, family_tasks, greedy, jmi, kinship,
@@ -47,6 +46,7 @@ from .criteria import (align, Aligned, best_by_surrogate, centrality, chance_of_
                                      STRATEGIES, strategy, Surrogate, take_all, take_expert, take_none, take_random, task_affinity,
                                      task_numbers, told, whiten, without_tasks)
 from .evaluate import few_labels, holm, interval_over
+from .schema import NUMBERED
 
 # %% ../nbs/16_selection.ipynb #cc612781
 # one door to the room: what the chapters before define comes along
@@ -427,7 +427,7 @@ class SubsetSearch:
     "A finished or stopped search."
     train:Cohort # who taught
     val:Cohort # on whom subsets were judged
-    trials:pd.DataFrame # one row a pretraining: strategy, size, columns, epochs, seed, surrogate, score …, seconds
+    trials:pd.DataFrame # one row a pretraining: strategy, size, columns, epochs, seed, surrogate, score …, seconds, whole_seconds (probing, too)
     proposals:pd.DataFrame # all subsets with the cheap criteria
     score:str # the column of `trials` that was to be raised
     settings:dict # options of pretraining, groups, tasks
@@ -444,7 +444,8 @@ class SubsetSearch:
         return list(self.best_trial["columns"])
 
     def __repr__(self) -> str:
-        return f"SubsetSearch({len(self.trials)} trials; best: {len(self.best)} columns by {self.best_trial.strategy}{'' if self.complete else '; stopped by its budget'})"
+        ended = "" if self.complete else "; stopped by its budget"
+        return f"SubsetSearch({len(self.trials)} trials; best: {len(self.best)} columns by {self.best_trial.strategy}{ended})"
 
     def _repr_html_(self) -> str:
         shown = self.trials.sort_values(["epochs", self.score], ascending=False).head(8)
