@@ -787,7 +787,12 @@ def choose_layer(
     if not sizes:
         raise CohortError("this network has no convolution that Grad-CAM could look at: name a module, layer=…")
     fine = [name for name, side in sizes.items() if side >= least]
-    return fine[-1] if fine else max(sizes, key=sizes.get)
+    chosen = fine[-1] if fine else max(sizes, key=sizes.get)
+    weighty = [name for name, module in question.scored.named_modules() if any(w.ndim > 1 for w in module.parameters(recurse=False))]
+    if chosen == weighty[0] and len(weighty) > 2:  # a head after it is all that a shallow network has
+        warnings.warn(f"Grad-CAM looks at {chosen}, the first of {len(weighty)} layers with weights, as in a vision transformer: it shows little "
+                      "of what was learned after it; name a deeper module, layer=…, or take another method", CohortWarning, stacklevel=2)
+    return chosen
 
 # %% ../nbs/17_attribution.ipynb #3bcf7467
 def find_layer(

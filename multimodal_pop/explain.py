@@ -43,7 +43,7 @@ from .attribution import (Attribution, Explorer, Interaction, METHODS, Options, 
                                         images_of, interaction, latent, mean_image, other_image, own_table, plot_columns,
                                         plot_interaction, plot_maps, plot_signed, principal_axis, probe_logit,
                                         project_table, read_images, subject_of, vectors, with_column)
-from .cohort import Cohort, CohortError, row_chunks, same_rows, subject_codes
+from .cohort import Cohort, CohortError, CohortWarning, row_chunks, same_rows, subject_codes
 from .core import COLORS, generator, new_ax, torch_generator
 from .core import progress as show_progress
 from .evaluate import interval_over
@@ -211,6 +211,14 @@ def peaks(
     smooth = ndimage.uniform_filter(np.abs(maps), (0, side, side))
     return np.stack(np.unravel_index(smooth.reshape(len(maps), -1).argmax(1), maps.shape[1:]), 1)
 
+def _masks_of(
+    maps:np.ndarray, # (n, h, w)
+    masks:np.ndarray, # of the same shape, 0 and 1
+) -> np.ndarray: # (n, h, w) bool
+    "Masks as an array. Raises `CohortError` for another shape, and for anything but 0 and 1."
+    fitting({"masks": masks}, np.asarray(maps)[:, None])
+    return np.asarray(masks, bool)
+
 def pointing_game(
     maps:np.ndarray, # (n, h, w)
     masks:np.ndarray, # (n, h, w) bool
@@ -218,7 +226,7 @@ def pointing_game(
     stride:int=4, # how near counts as a hit, pixels
 ) -> np.ndarray: # (n,) 1 = hit; NaN for empty masks
     "Whether the peak falls into the mask, or within one stride of it (Zhang et al. 2018). An empty map has no peak and misses."
-    masks = np.asarray(masks)
+    masks = _masks_of(maps, masks)
     wide = ndimage.binary_dilation(masks, np.ones((1, 2 * stride + 1, 2 * stride + 1), bool))
     hit = wide[(np.arange(len(maps)), *peaks(maps, side=stride).T)] & maps.any((1, 2))
     return np.where(masks.any((1, 2)), hit, np.nan)
@@ -228,7 +236,7 @@ def enrichment(
     masks:np.ndarray, # (n, h, w) bool
 ) -> np.ndarray: # (n,) 1 = as much as chance
     "Share of the relevance that lies in the mask, divided by its share of the area; NaN for empty masks and empty maps."
-    size, masks = np.abs(maps), np.asarray(masks)
+    size, masks = np.abs(maps), _masks_of(maps, masks)
     chance = masks.mean((1, 2)) * size.sum((1, 2))
     return np.divide((size * masks).sum((1, 2)), chance, out=np.full(len(maps), np.nan), where=chance > 0)
 
@@ -277,14 +285,14 @@ def judge(
     values:np.ndarray, # one an image, NaN = none
     subject:Sequence|None=None, # who each image belongs to, (n,); None: everybody has one
 ) -> dict: # check, value, low, high, limit, passed
-    "Value with a 95 % interval over people, and whether it keeps the limit: of completeness the worst image, of the rest the whole interval."
+    "Value with a 95 % interval over people, and whether it keeps the limit: of completeness the worst image (which has no interval), of the rest the whole interval."
     sign, limit = LIMITS[check]
     people = by_person(subject, len(values))(values)
     mean, low, high = (share_interval if check == "pointing game" else interval_over)(people)
     if np.isnan(mean):
         passed = None
     elif check == "completeness":
-        mean, passed = np.nanmax(values), np.nanmax(values) <= limit
+        mean, low, high, passed = np.nanmax(values), np.nan, np.nan, np.nanmax(values) <= limit
     elif np.isnan(low):  # one person is no evidence for or against a method
         passed = None
     elif sign == "≥" and high >= limit > share_interval(np.where(np.isnan(people), np.nan, 1))[1]:
@@ -401,6 +409,7 @@ def plot_checks(
            yticks=0.5 - np.arange(len(values)))
     ax.set_xticklabels([f"{c.replace(' ', chr(10), 1)}\n{LIMITS[c][0]} {LIMITS[c][1]:g}" for c in values.columns], fontsize=7)
     ax.set_yticklabels([m.replace("_", " ") for m in values.index], fontsize=8)
+    ax.set_xlabel("the limit stands under each check; green: the whole 95 % interval keeps it, orange: it does not, grey: not to be told", fontsize=7)
     ax.tick_params(length=0)
     ax.grid(False)
     tested = passed.notna() & values.notna()
@@ -509,7 +518,7 @@ def common_frame(
 ) -> np.ndarray: # (n, h, w) float32
     "Shift and scale each map so that its anchor stands in the middle, equally large. Empty anchors stay where they are."
     n, h, w = maps.shape
-    weight = anchor.reshape(n, -1).astype(float)
+    weight = _masks_of(maps, anchor).reshape(n, -1).astype(float)
     there = weight.sum(1) > 0
     lines = [(np.arange(k) + 0.5) * 2 / k - 1 for k in (h, w)]
     total = np.maximum(weight.sum(1), 1)
@@ -782,6 +791,18 @@ def patch_places(
     lines = [sorted({*range(0, long - side + 1, (side + 1) // 2), long - side}) for long in shape]
     return list(itertools.product(*lines))
 
+def _check_plausible(
+    plausible:np.ndarray|None, # where the disease may show
+    images:Any, # (n, c, h, w)
+) -> None:
+    "Refuse what is neither a mask an image nor shares of people for all of them."
+    if np.ndim(plausible) == 3:
+        fitting({"plausible": plausible}, images)
+    elif plausible is not None:
+        share, wanted = np.asarray(plausible, float), images.shape[2:]
+        if share.shape != wanted or not ((share >= 0) & (share <= 1)).all():
+            raise CohortError(f"plausible has shape {share.shape}; give masks {(len(images), *wanted)}, or shares of people {wanted} from 0 to 1")
+
 def outside(
     plausible:np.ndarray|None, # where the disease may show, (n, h, w) bool, or (h, w) shares of people; None = nowhere
     rows:np.ndarray, # whose patches
@@ -839,6 +860,7 @@ def find_shortcut(
     if np.shape(y) != (len(question.images),):
         raise CohortError(f"y has shape {np.shape(y)} for {len(question.images)} images; give one label for each")
     same_rows(table=cohort.table if isinstance(cohort, Cohort) else None, y=y)
+    _check_plausible(plausible, question.images)
     y, shape, subject = np.asarray(y, float), question.images.shape[2:], subject_of(cohort)
     who, side = subject_codes(subject, len(y)), side or max(2, shape[0] // 8)
     classes = [new_people_first(rng.permutation(np.flatnonzero(y == k)), who) for k in (1, 0)]
@@ -913,7 +935,10 @@ def looks_at(
     "How much of the relevance falls into a patch, by group: does the model look elsewhere for those it fails?"
     r, c, side = (int(place[k]) for k in ("row", "column", "side"))
     inside = relevance_share(maps)[:, r:r + side, c:c + side].sum((1, 2))
-    rows = []
+    rows, gone = [], np.flatnonzero(pd.isna(np.asarray(groups, object)))
+    if len(gone):
+        warnings.warn(f"left out: {len(gone)} of {len(inside)} images without a group (rows {', '.join(map(str, gone[:5]))}"
+                      f"{', …' if len(gone) > 5 else ''})", CohortWarning, stacklevel=2)
     for name, at in pd.Series(inside).groupby(np.asarray(groups)).indices.items():
         own = by_person(None if subject is None else np.asarray(subject)[at], len(at))(inside[at])
         rows.append({"group": name, "n": int((~np.isnan(own)).sum()), **dict(zip(("share", "low", "high"), interval_over(own)))})

@@ -696,11 +696,11 @@ def plot_history(
     value:str="loss", # what to draw; with val_… beside it if it is there
     ax:Axes|None=None, # axes to draw on
 ) -> Axes: # the axes
-    "One value over the epochs: line for the training rows, dashes for the others."
+    "One value over the epochs: dashes for the training rows, a line for the others."
     ax = new_ax(ax)
-    ax.plot(history["epoch"] + 1, history[value], color=COLORS["joint"], label="training participants")
+    ax.plot(history["epoch"] + 1, history[value], "--", color=COLORS["context"], label="training participants")
     if f"val_{value}" in history:
-        ax.plot(history["epoch"] + 1, history[f"val_{value}"], "--", color=COLORS["joint"], label="others")
+        ax.plot(history["epoch"] + 1, history[f"val_{value}"], color=COLORS["joint"], label="others")
     ax.set(xlabel="epoch", ylabel=value)
     ax.legend()
     return ax
