@@ -351,18 +351,16 @@ def gap_test(
 ) -> float: # p-value of 'within strata, labels do not depend on the group'
     "Permutation test of a difference between groups; exact for exchangeable rows."
     keep = strata >= 0
-    order = np.argsort(strata[keep], kind="stable")
-    given, groups, strata = given[keep][order], groups[keep][order], strata[keep][order]
+    given, groups, strata = given[keep], groups[keep], strata[keep]
     if len(given) == 0 or len(np.unique(groups)) < 2:
         return np.nan
     shape = strata.max() + 1, groups.max() + 1, given.max() + 1
-    table = lambda who: np.bincount((strata * shape[1] + who) * shape[2] + given, minlength=np.prod(shape)).reshape(shape)
-    seen = table(groups)
+    seen = np.bincount((strata * shape[1] + groups) * shape[2] + given, minlength=np.prod(shape)).reshape(shape)
     expected = seen.sum(1, keepdims=True) * seen.sum(2, keepdims=True) / np.maximum(seen.sum((1, 2), keepdims=True), 1)
-    distance = lambda counts: ((counts - expected) ** 2 / np.maximum(expected, 1e-12)).sum()
-    rng, observed = generator(seed, "gap"), distance(seen) - 1e-9
-    as_far = sum(distance(table(groups[np.lexsort((rng.random(len(strata)), strata))])) >= observed for _ in range(draws))
-    return (1 + as_far) / (1 + draws)
+    distance = lambda counts: ((counts - expected) ** 2 / np.maximum(expected, 1e-12)).sum((-3, -2, -1))
+    rng = generator(seed, "gap")
+    shuffled = [stats.random_table(s.sum(1), s.sum(0)).rvs(draws, random_state=rng) for s in seen] # what permuted rows would be counted as
+    return (1 + np.sum(distance(np.stack(shuffled, axis=1)) >= distance(seen) - 1e-9)) / (1 + draws)
 
 # %% ../nbs/11_rates.ipynb #0578dac2
 def audit_size(
@@ -568,6 +566,7 @@ def fit_pool(
 ) -> Callable: # (views, n, k) logs -> clean posterior, (n, k); its .weights are (views,)
     "A log-linear pool of views, fitted through the noise: maximises the likelihood of the given labels. Classes may mix (Dirichlet calibration, Kull et al. 2019)."
     views, n, k = logs.shape
+    by_class, likely = np.ascontiguousarray(logs.transpose(0, 2, 1)).reshape(views, k * n), np.ascontiguousarray(likelihood.T)
     size = k * k if mixing else 0
     start = np.concatenate([np.full(views, 1 / views), np.zeros(k), np.eye(k).ravel()[:size]])
     stiff = np.repeat([ridge / k, mixing or 0], [views + k, size]) / n
@@ -575,12 +574,14 @@ def fit_pool(
 
     def loss(theta):
         weights, offsets, mix = parts(theta)
-        pooled = np.tensordot(weights, logs, 1)
-        clean = softmax(pooled @ mix + offsets, axis=1)
-        joint = clean * likelihood
-        chance = np.maximum(joint.sum(1, keepdims=True), 1e-300)
+        pooled = (weights @ by_class).reshape(k, n) # classes first: sums over few classes are slow along the last axis
+        clean = mix.T @ pooled + offsets[:, None] if size else pooled + offsets[:, None]
+        clean = np.exp(clean - clean.max(0))
+        clean /= clean.sum(0)
+        joint = clean * likely
+        chance = np.maximum(joint.sum(0), 1e-300)
         rest = (clean - joint / chance) / n
-        slope = [np.einsum("vnk,nk->v", logs, rest @ mix.T), rest.sum(0), (pooled.T @ rest).ravel()[:size]]
+        slope = [by_class @ (mix @ rest if size else rest).ravel(), rest.sum(1), (pooled @ rest.T).ravel()[:size]]
         pull = stiff * (theta - start)
         return -np.log(chance).mean() + pull @ (theta - start) / 2, np.concatenate(slope) + pull
 
