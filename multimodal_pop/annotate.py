@@ -75,7 +75,7 @@ def vote_evidence(
 ) -> np.ndarray: # log P(answers | true class), (n, k), up to a constant of the row
     "What the answers say: an annotator is right with some probability, and otherwise names any other class alike."
     gain = np.log(accuracy * (k - 1) / (1 - accuracy))
-    return np.bincount(votes.row * k + votes.label, gain[votes.who], n * k).reshape(n, k)
+    return np.bincount(votes.label * n + votes.row, gain[votes.who], n * k).reshape(k, n).T # classes lie apart in memory: sums over them are fast
 
 # %% ../nbs/13_annotate.ipynb #ef2c1470
 PRIOR = 18, 2 # imagined answers of a new annotator: right, wrong
@@ -98,7 +98,9 @@ class Review:
     @property
     def evidence(self) -> np.ndarray:
         "P(given label, answers | true class), the largest of a row 1, (n, k)."
-        logs = np.log(self.matrices + 1e-9)[self.codes, :, self.given] + vote_evidence(self.votes, self.accuracy, *self.probs.shape)
+        n, k = self.probs.shape
+        told = np.log(self.matrices + 1e-9).swapaxes(0, 1).reshape(k, -1)[:, self.codes * k + self.given].T
+        logs = told + vote_evidence(self.votes, self.accuracy, n, k)
         return np.exp(logs - logs.max(1, keepdims=True))
 
     @property
@@ -194,7 +196,7 @@ def repool(
     "Turn probabilities of the *given* label into those of the *true* one: unblurred by the noise, calibrated on labels and answers."
     clear = unblur(model, review.matrices[review.codes])
     logs, evidence = np.stack([centred_log(model), centred_log(clear)]), review.evidence
-    fold, probs = person_folds(review.subject, len(model), folds=folds, seed=seed, name="pool"), np.zeros_like(model)
+    fold, probs = person_folds(review.subject, len(model), folds=folds, seed=seed, name="pool"), np.zeros_like(model, order="F")
     for f in range(folds):
         into = fold != f
         probs[~into] = fit_pool(review.given[into], logs[:, into], evidence[into])(logs[:, ~into])
@@ -756,7 +758,7 @@ class _Scaled(Review):
     @classmethod
     def of(cls, review:Review) -> "_Scaled":
         start = np.append(1.0, np.zeros(review.probs.shape[1]))
-        return cls(**vars(review), logs=centred_log(review.probs), theta=start)
+        return cls(**vars(review), logs=np.asfortranarray(centred_log(review.probs)), theta=start)
 
 def _fit_scale(state:_Scaled, weight:np.ndarray, trust:tuple, rounds:int) -> _Scaled:
     "Estimate noise and annotators, then step (Newton) to the scale and offsets that labels and answers ask for; again and again."
@@ -773,8 +775,13 @@ def _fit_scale(state:_Scaled, weight:np.ndarray, trust:tuple, rounds:int) -> _Sc
         # no leaps where probabilities are near 0 and 1
         theta = state.theta + np.clip(np.linalg.solve(bend, slope), -0.5, 0.5)
         theta[0] = max(theta[0], 0.1)
-        state = replace(state, theta=theta, probs=softmax(theta[0] * state.logs + theta[1:], axis=1))
+        state = replace(state, theta=theta, probs=_to_probs(theta[0] * state.logs + theta[1:]))
     return state
+
+def _to_probs(logs:np.ndarray) -> np.ndarray:
+    "Probabilities that sum to one in each row, (n, k)."
+    likely = np.exp(logs - logs.max(1, keepdims=True))
+    return likely / likely.sum(1, keepdims=True)
 
 # %% ../nbs/13_annotate.ipynb #5be76760
 def fit_evidence(
